@@ -1,0 +1,190 @@
+//! Users, organizations, memberships.
+
+use crate::sql::{Row, Value, statement};
+use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use packhouse_access::{AccountId, Granted, Operate};
+
+/// What an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKind {
+    /// A person or a machine that signs in.
+    User,
+    /// Owns packages, has members, never signs in.
+    Organization,
+}
+
+impl AccountKind {
+    fn number(self) -> i64 {
+        match self {
+            AccountKind::User => 1,
+            AccountKind::Organization => 2,
+        }
+    }
+}
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its identifier.
+    pub id: AccountId,
+    /// Its name, in lower case: the first part of the paths of its packages.
+    pub name: String,
+    /// User or organization.
+    pub kind: AccountKind,
+    /// Whether it administers the site.
+    pub site_admin: bool,
+    /// When it was made.
+    pub created_at: Micros,
+    /// Since when it may not sign in.
+    pub suspended_at: Option<Micros>,
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The user's name.
+    pub name: String,
+    /// Whether they own the organization.
+    pub owner: bool,
+}
+
+statement!(
+    ACCOUNT_BY_NAME,
+    "SELECT id, name, kind, site_admin, created_at, suspended_at FROM accounts WHERE name = $1"
+);
+statement!(
+    ACCOUNTS,
+    "SELECT id, name, kind, site_admin, created_at, suspended_at FROM accounts
+     WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3"
+);
+statement!(
+    INSERT_ACCOUNT,
+    "INSERT INTO accounts (name, kind, site_admin, created_at) VALUES ($1, $2, $3, $4)
+     ON CONFLICT DO NOTHING RETURNING id"
+);
+statement!(SET_SITE_ADMIN, "UPDATE accounts SET site_admin = $2 WHERE id = $1");
+statement!(SUSPEND, "UPDATE accounts SET suspended_at = $2 WHERE id = $1");
+statement!(
+    MEMBERS,
+    "SELECT a.name, m.owner FROM memberships m JOIN accounts a ON a.id = m.account_id
+     WHERE m.organization_id = $1 AND a.name > $2 ORDER BY a.name LIMIT $3"
+);
+statement!(
+    PUT_MEMBER,
+    "INSERT INTO memberships (organization_id, account_id, owner) VALUES ($1, $2, $3)
+     ON CONFLICT (organization_id, account_id) DO UPDATE SET owner = excluded.owner"
+);
+statement!(REMOVE_MEMBER, "DELETE FROM memberships WHERE organization_id = $1 AND account_id = $2");
+statement!(OWNERS, "SELECT account_id FROM memberships WHERE organization_id = $1 AND owner = 1 {lock}");
+
+fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
+    Ok(Account {
+        id: AccountId(row.int(0)?),
+        name: row.text(1)?,
+        kind: match row.int(2)? {
+            1 => AccountKind::User,
+            2 => AccountKind::Organization,
+            _ => return Err(CatalogError::Corrupt("kind of account")),
+        },
+        site_admin: row.int(3)? != 0,
+        created_at: Micros(row.int(4)?),
+        suspended_at: row.int_or_null(5)?.map(Micros),
+    })
+}
+
+impl ReadTx<'_, '_> {
+    /// The account of that name, which must be in lower case.
+    pub fn account(&mut self, name: &str) -> Result<Option<Account>, CatalogError> {
+        self.row(&ACCOUNT_BY_NAME, &[name.into()], account)
+    }
+
+    /// Accounts of a kind by name, after `after`.
+    pub fn accounts(
+        &mut self,
+        _may: &Granted<'_, Operate>,
+        kind: AccountKind,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Account>, CatalogError> {
+        let values = [kind.number().into(), after.into(), Value::Int(limit.into())];
+        self.rows(&ACCOUNTS, &values, account)
+    }
+
+    /// Members of an organization by name, after `after`.
+    pub fn members(
+        &mut self,
+        _may: &Granted<'_, Operate>,
+        organization: AccountId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Member>, CatalogError> {
+        let values = [organization.0.into(), after.into(), Value::Int(limit.into())];
+        self.rows(&MEMBERS, &values, |row| Ok(Member { name: row.text(0)?, owner: row.int(1)? != 0 }))
+    }
+}
+
+impl<'tx> WriteTx<'_, 'tx> {
+    /// Makes an account. `None`: the name is taken.
+    pub fn create_account(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        name: &str,
+        kind: AccountKind,
+        site_admin: bool,
+        now: Micros,
+    ) -> Result<Option<AccountId>, CatalogError> {
+        let values = [name.into(), kind.number().into(), i64::from(site_admin).into(), now.0.into()];
+        Ok(self.inserted(&INSERT_ACCOUNT, &values)?.map(AccountId))
+    }
+
+    /// Gives or takes the administration of the site.
+    pub fn set_site_admin(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        account: AccountId,
+        site_admin: bool,
+    ) -> Result<(), CatalogError> {
+        self.execute(&SET_SITE_ADMIN, &[account.0.into(), i64::from(site_admin).into()]).map(drop)
+    }
+
+    /// Suspends an account (none of its tokens works), or lets it sign in again.
+    pub fn set_suspended(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        account: AccountId,
+        since: Option<Micros>,
+    ) -> Result<(), CatalogError> {
+        self.execute(&SUSPEND, &[account.0.into(), since.map(|at| at.0).into()]).map(drop)
+    }
+
+    /// Makes `account` a member of the organization, or changes whether it owns it.
+    pub fn put_member(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        organization: AccountId,
+        account: AccountId,
+        owner: bool,
+    ) -> Result<(), CatalogError> {
+        let values = [organization.0.into(), account.0.into(), i64::from(owner).into()];
+        self.execute(&PUT_MEMBER, &values).map(drop)
+    }
+
+    /// Ends a membership; whether there was one.
+    pub fn remove_member(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        organization: AccountId,
+        account: AccountId,
+    ) -> Result<bool, CatalogError> {
+        Ok(self.execute(&REMOVE_MEMBER, &[organization.0.into(), account.0.into()])? > 0)
+    }
+
+    /// Who owns the organization, their rows locked.
+    pub fn owners(
+        &mut self,
+        _may: &Granted<'tx, Operate>,
+        organization: AccountId,
+    ) -> Result<Vec<AccountId>, CatalogError> {
+        self.rows(&OWNERS, &[organization.0.into()], |row| row.int(0).map(AccountId))
+    }
+}

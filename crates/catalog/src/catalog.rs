@@ -1,0 +1,172 @@
+//! The door: transactions are sent to the threads that own connections.
+
+use crate::connection::{Connection, Observer};
+use crate::transaction::{ReadTx, WriteTx, reading, writing};
+use crate::{CatalogError, postgres, sqlite};
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Transactions that may wait; one more is refused with [`CatalogError::Busy`].
+const QUEUE_MAX: usize = 8192;
+
+/// Where the catalog is.
+#[derive(Clone)]
+pub enum Place {
+    /// A SQLite file that this process alone opens (the caller holds the data folder's lock).
+    Sqlite(PathBuf),
+    /// A PostgreSQL database, 15 or newer, by its URL.
+    Postgres {
+        /// `postgres://user:password@host/database`.
+        url: String,
+        /// Refuse to start when another server with its own files already uses this database.
+        alone: bool,
+    },
+}
+
+/// How to open a catalog.
+#[derive(Clone)]
+pub struct Options {
+    /// Where.
+    pub place: Place,
+    /// Connections (and threads) that read on SQLite, or that do everything on PostgreSQL.
+    pub connections: usize,
+    /// Told the name of each statement that runs.
+    pub observer: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
+}
+
+impl Options {
+    /// The usual number of connections.
+    pub fn new(place: Place) -> Self {
+        let connections = match place {
+            Place::Sqlite(_) => 4,
+            Place::Postgres { .. } => 16,
+        };
+        Options { place, connections, observer: None }
+    }
+}
+
+/// An open catalog. Cheap to clone; its threads end when the last clone is gone.
+#[derive(Clone)]
+pub struct Catalog {
+    readers: Sender<Box<dyn Job>>,
+    writers: Sender<Box<dyn Job>>,
+}
+
+impl Catalog {
+    /// Opens or creates the catalog and brings its schema up to date. Blocks.
+    pub fn open(options: &Options) -> Result<Catalog, CatalogError> {
+        let observer: Option<Observer> = options.observer.clone();
+        match &options.place {
+            Place::Sqlite(path) => {
+                let (readers, reads) = bounded(QUEUE_MAX);
+                let (writers, writes) = bounded(QUEUE_MAX);
+                sqlite::start(path, options.connections.max(1), observer.as_ref(), &reads, writes)?;
+                Ok(Catalog { readers, writers })
+            }
+            Place::Postgres { url, alone } => {
+                let (jobs, work) = bounded(QUEUE_MAX);
+                postgres::start(url, *alone, options.connections.max(2), observer.as_ref(), &work)?;
+                Ok(Catalog { readers: jobs.clone(), writers: jobs })
+            }
+        }
+    }
+
+    /// Runs a transaction that reads, on one snapshot. An error of the closure is its answer.
+    pub async fn read<T, E>(
+        &self,
+        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        send(&self.readers, Kind::Read, move |connection| reading(connection, &mut body)).await
+    }
+
+    /// Runs a transaction that writes. An error of the closure rolls its changes back. The answer comes after
+    /// the commit is on disk; when it is `Ok`, so are the changes.
+    pub async fn write<T, E>(
+        &self,
+        mut body: impl for<'c, 'tx> FnMut(&mut WriteTx<'c, 'tx>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        send(&self.writers, Kind::Write, move |connection| writing(connection, &mut body)).await
+    }
+}
+
+async fn send<T, E>(
+    queue: &Sender<Box<dyn Job>>,
+    kind: Kind,
+    body: impl FnMut(&mut Connection) -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<CatalogError> + Send + 'static,
+{
+    let (to, answer) = oneshot::channel();
+    match queue.try_send(Box::new(Queued { kind, body, answer: None, to })) {
+        Ok(()) => answer.await.unwrap_or_else(|_| Err(CatalogError::Closed.into())),
+        Err(TrySendError::Full(_)) => Err(CatalogError::Busy.into()),
+        Err(TrySendError::Disconnected(_)) => Err(CatalogError::Closed.into()),
+    }
+}
+
+/// What a transaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+/// A transaction in a queue. Its answer is released after the commit, refusals too: a refusal that was decided
+/// on rows which then were rolled back would be wrong.
+pub(crate) trait Job: Send {
+    fn kind(&self) -> Kind;
+    /// Runs the closure; whether its changes are to be kept. May be called again.
+    fn run(&mut self, connection: &mut Connection) -> bool;
+    /// Replaces the answer.
+    fn fail(&mut self, error: CatalogError);
+    fn answer(self: Box<Self>);
+}
+
+struct Queued<F, T, E> {
+    kind: Kind,
+    body: F,
+    answer: Option<Result<T, E>>,
+    to: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Queued<F, T, E>
+where
+    F: FnMut(&mut Connection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<CatalogError> + Send,
+{
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn run(&mut self, connection: &mut Connection) -> bool {
+        // A panic in one closure fails that one. Its state is dropped with it, so nothing half-made is seen.
+        let answer = catch_unwind(AssertUnwindSafe(|| (self.body)(connection)))
+            .unwrap_or_else(|_| Err(CatalogError::Panicked.into()));
+        let keep = answer.is_ok();
+        self.answer = Some(answer);
+        keep
+    }
+
+    fn fail(&mut self, error: CatalogError) {
+        self.answer = Some(Err(error.into()));
+    }
+
+    fn answer(self: Box<Self>) {
+        // Who asked may be gone; what was done stays done.
+        let _ = self.to.send(self.answer.unwrap_or_else(|| Err(CatalogError::Closed.into())));
+    }
+}

@@ -1,0 +1,196 @@
+//! One connection to either database, and what a transaction does with it.
+
+use crate::CatalogError;
+use crate::sql::{Row, Statement, Value};
+use ::postgres::fallible_iterator::FallibleIterator;
+use ::postgres::types::ToSql;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Told the name of each statement that runs; a test compares the work done for two requests with it.
+pub(crate) type Observer = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// How a failed transaction may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Another transaction won: run this one again.
+    Repeat,
+    /// The connection is gone: connect and run this one again.
+    Broken,
+    /// Running it again would not help.
+    Final,
+}
+
+/// A connection. Once a statement has failed the transaction is over, whatever its closure makes of the error.
+pub(crate) struct Connection {
+    database: Database,
+    observer: Option<Observer>,
+    failure: Option<Failure>,
+}
+
+enum Database {
+    Sqlite(rusqlite::Connection),
+    Postgres { client: ::postgres::Client, prepared: HashMap<&'static str, ::postgres::Statement> },
+}
+
+impl Connection {
+    pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>) -> Self {
+        Connection { database: Database::Sqlite(connection), observer, failure: None }
+    }
+
+    pub(crate) fn postgres(client: ::postgres::Client, observer: Option<Observer>) -> Self {
+        let database = Database::Postgres { client, prepared: HashMap::new() };
+        Connection { database, observer, failure: None }
+    }
+
+    /// The failure of the statements since this was last asked.
+    pub(crate) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Runs a text of our own without parameters: `BEGIN`, `COMMIT`, migrations.
+    pub(crate) fn batch(&mut self, name: &'static str, text: &str) -> Result<(), CatalogError> {
+        let done = match &mut self.database {
+            Database::Sqlite(connection) => {
+                connection.execute_batch(text).map_err(|source| CatalogError::Sqlite { statement: name, source })
+            }
+            Database::Postgres { client, .. } => {
+                client.batch_execute(text).map_err(|source| CatalogError::Postgres { statement: name, source })
+            }
+        };
+        self.note(done)
+    }
+
+    /// Whether SQLite still holds the transaction: a full disk rolls back all of it, savepoints included.
+    pub(crate) fn sqlite_transaction_stands(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(connection) => !connection.is_autocommit(),
+            Database::Postgres { .. } => true,
+        }
+    }
+
+    /// Runs a statement and gives each of its rows to `each`, until that breaks.
+    pub(crate) fn query(
+        &mut self,
+        statement: &'static Statement,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+    ) -> Result<(), CatalogError> {
+        self.observe(statement);
+        let done = match &mut self.database {
+            Database::Sqlite(connection) => sqlite_query(connection, statement, values, each),
+            Database::Postgres { client, prepared } => postgres_query(client, prepared, statement, values, each),
+        };
+        self.note(done)
+    }
+
+    /// Runs a statement that gives no rows; returns how many it changed.
+    pub(crate) fn execute(
+        &mut self,
+        statement: &'static Statement,
+        values: &[Value<'_>],
+    ) -> Result<u64, CatalogError> {
+        self.observe(statement);
+        let done = match &mut self.database {
+            Database::Sqlite(connection) => connection
+                .prepare_cached(statement.sqlite())
+                .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(values)))
+                .map(|changed| changed as u64)
+                .map_err(|source| CatalogError::Sqlite { statement: statement.name, source }),
+            Database::Postgres { client, prepared } => {
+                let prepared = prepare(client, prepared, statement)?;
+                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+                client
+                    .execute(&prepared, &values)
+                    .map_err(|source| CatalogError::Postgres { statement: statement.name, source })
+            }
+        };
+        self.note(done)
+    }
+
+    fn observe(&self, statement: &'static Statement) {
+        tracing::trace!(target: "packhouse::sql", statement = statement.name);
+        if let Some(observer) = &self.observer {
+            observer(statement.name);
+        }
+    }
+
+    fn note<T>(&mut self, done: Result<T, CatalogError>) -> Result<T, CatalogError> {
+        if let Err(error) = &done {
+            self.failure = Some(failure_of(error));
+        }
+        done
+    }
+}
+
+fn failure_of(error: &CatalogError) -> Failure {
+    use ::postgres::error::SqlState;
+    let CatalogError::Postgres { source, .. } = error else { return Failure::Final };
+    match source.code() {
+        // Two transactions that insert the same new row meet as a unique violation: the second one finds it then.
+        Some(code)
+            if *code == SqlState::T_R_SERIALIZATION_FAILURE
+                || *code == SqlState::T_R_DEADLOCK_DETECTED
+                || *code == SqlState::UNIQUE_VIOLATION =>
+        {
+            Failure::Repeat
+        }
+        // Sent to every session when the server stops or an operator ends it.
+        Some(code) if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN => Failure::Broken,
+        Some(_) => Failure::Final,
+        None if source.is_closed() || std::error::Error::source(source).is_some() => Failure::Broken,
+        None => Failure::Final,
+    }
+}
+
+fn sqlite_query(
+    connection: &rusqlite::Connection,
+    statement: &'static Statement,
+    values: &[Value<'_>],
+    each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+) -> Result<(), CatalogError> {
+    let failed = |source| CatalogError::Sqlite { statement: statement.name, source };
+    let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(failed)?;
+    let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if each(&Row::Sqlite(row))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn postgres_query(
+    client: &mut ::postgres::Client,
+    prepared: &mut HashMap<&'static str, ::postgres::Statement>,
+    statement: &'static Statement,
+    values: &[Value<'_>],
+    each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+) -> Result<(), CatalogError> {
+    let failed = |source| CatalogError::Postgres { statement: statement.name, source };
+    let prepared = prepare(client, prepared, statement)?;
+    let values = values.iter().map(|value| value as &(dyn ToSql + Sync));
+    let mut rows = client.query_raw(&prepared, values).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if each(&Row::Postgres(&row))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn prepare(
+    client: &mut ::postgres::Client,
+    prepared: &mut HashMap<&'static str, ::postgres::Statement>,
+    statement: &'static Statement,
+) -> Result<::postgres::Statement, CatalogError> {
+    if let Some(found) = prepared.get(statement.name) {
+        return Ok(found.clone());
+    }
+    let made = client
+        .prepare(statement.postgres())
+        .map_err(|source| CatalogError::Postgres { statement: statement.name, source })?;
+    prepared.insert(statement.name, made.clone());
+    Ok(made)
+}

@@ -1,0 +1,59 @@
+//! What can go wrong below the rules.
+
+/// The catalog could not do its work. Nothing of this is for a client's eyes.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A statement failed on SQLite.
+    #[error("statement `{statement}` on SQLite")]
+    Sqlite {
+        /// Which one.
+        statement: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A statement failed on PostgreSQL.
+    #[error("statement `{statement}` on PostgreSQL")]
+    Postgres {
+        /// Which one.
+        statement: &'static str,
+        /// Why.
+        #[source]
+        source: ::postgres::Error,
+    },
+    /// The database's address cannot be read.
+    #[error("the database URL cannot be read")]
+    Address(#[source] ::postgres::Error),
+    /// A row holds what no version of this program writes.
+    #[error("the catalog holds an unreadable {0}")]
+    Corrupt(&'static str),
+    /// The queue of waiting transactions is full.
+    #[error("too many transactions wait")]
+    Busy,
+    /// The catalog is shutting down.
+    #[error("the catalog is closed")]
+    Closed,
+    /// The transaction's closure panicked; it was rolled back.
+    #[error("a transaction panicked")]
+    Panicked,
+    /// The commit's answer was lost: it may or may not have happened.
+    #[error("the connection broke during a commit")]
+    CommitUnknown,
+    /// The transaction was lost and could not be run again in the tries there are.
+    #[error("the transaction was lost {0} times")]
+    Lost(u32),
+    /// Another program wrote this schema.
+    #[error("migration {number} of the catalog differs from this program's; {hint}")]
+    Schema {
+        /// Its number.
+        number: i64,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The program could not start one of its threads.
+    #[error("starting a thread of the catalog")]
+    Thread(#[source] std::io::Error),
+    /// Another server uses the same database with files of its own.
+    #[error("another server uses this database; files and several nodes do not go together")]
+    TakenByAnother,
+}

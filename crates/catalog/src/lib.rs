@@ -1,0 +1,55 @@
+//! The only SQL: schema, migrations and transactions, on SQLite and PostgreSQL with one set of statements.
+//!
+//! A transaction is a plain synchronous closure, [`Catalog::read`] or [`Catalog::write`]: no await inside, never
+//! cut in half by a client that goes away, and repeatable, since it may run again after a serialization
+//! failure or a lost batch. Whatever it answers, a refusal too, is released after its commit.
+//!
+//! Every function that touches a package asks for a [`Granted`](packhouse_access::Granted) of the same
+//! transaction. What leaves a transaction is a thing ([`ReadableBlob`], a manifest's bytes), never a right.
+//!
+//! What is deliberately absent: no type here is serialised (what goes on a wire has its own struct in its
+//! edge), nothing here reads a clock, and nothing here knows where bytes lie beyond their storage key.
+
+mod accounts;
+mod blobs;
+mod catalog;
+mod connection;
+mod error;
+mod facts;
+mod manifests;
+mod packages;
+mod postgres;
+mod referrers;
+mod schema;
+mod settings;
+mod sql;
+mod sqlite;
+mod tags;
+mod tokens;
+mod transaction;
+mod uploads;
+
+pub use accounts::{Account, AccountKind, Member};
+pub use blobs::{ReadableBlob, TrashedKey};
+pub use catalog::{Catalog, Options, Place};
+pub use error::CatalogError;
+pub use facts::Presented;
+pub use manifests::{ManifestRow, NewManifest, Pushed};
+pub use packages::{AccessRow, Package};
+pub use referrers::Referrer;
+pub use tokens::{NewToken, SigningKey, Token, TokenKind};
+pub use transaction::{ReadTx, WriteTx};
+pub use uploads::{Finished, Upload};
+
+/// Microseconds since 1970 in UTC. Every time in the catalog is one; who calls brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub i64);
+
+impl Micros {
+    /// This time and some seconds more.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u64) -> Micros {
+        let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Micros(self.0.saturating_add(micros))
+    }
+}

@@ -1,0 +1,239 @@
+//! Manifests, and the versions that hold them in packages.
+
+use crate::sql::{Row, Value, statement};
+use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use packhouse_access::{Delete, Granted, ManifestId, Pull, Push, VersionId};
+use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
+
+/// A manifest to store.
+#[derive(Clone, Debug)]
+pub struct NewManifest {
+    /// What its bytes hash to.
+    pub digest: Digest,
+    /// Its bytes as they came.
+    pub payload: Vec<u8>,
+    /// What they say.
+    pub parsed: Manifest,
+    /// Its annotations as JSON, for the descriptors of referrers; none when it has none.
+    pub annotations: Option<String>,
+}
+
+/// A manifest in a package.
+#[derive(Clone, Debug)]
+pub struct ManifestRow {
+    /// The version that holds it.
+    pub version: VersionId,
+    /// Its digest, in the algorithm it was pushed by.
+    pub digest: Digest,
+    /// The media type it was pushed with.
+    pub media_type: String,
+    /// Bytes.
+    pub size: u64,
+    /// The bytes, unless only the rest was asked for.
+    pub payload: Vec<u8>,
+}
+
+/// What a push of a manifest did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The version that holds it now.
+    pub version: VersionId,
+    /// Whether the package did not have it before.
+    pub created: bool,
+}
+
+/// What a manifest names. Numbers in the catalog; never given a new meaning.
+const CONFIG: i64 = 1;
+const LAYER: i64 = 2;
+pub(crate) const CHILD: i64 = 3;
+const SUBJECT: i64 = 4;
+
+statement!(
+    MANIFEST_BY_DIGEST,
+    "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM versions v JOIN manifests m ON m.id = v.manifest_id
+     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
+);
+statement!(
+    MANIFEST_BY_TAG,
+    "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM tags t
+     JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
+     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
+);
+statement!(
+    MANIFEST_HEAD_BY_DIGEST,
+    "SELECT v.id, m.digest, m.media_type, m.size FROM versions v JOIN manifests m ON m.id = v.manifest_id
+     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
+);
+statement!(
+    MANIFEST_HEAD_BY_TAG,
+    "SELECT v.id, m.digest, m.media_type, m.size FROM tags t
+     JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
+     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
+);
+statement!(MANIFEST_ID, "SELECT id FROM manifests WHERE digest = $1 AND media_type = $2");
+statement!(
+    INSERT_MANIFEST,
+    "INSERT INTO manifests (digest, media_type, kind, size, artifact_type, subject, annotations, payload)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"
+);
+statement!(
+    INSERT_REFS,
+    "INSERT INTO manifest_refs (manifest_id, kind, digest)
+     SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), item FROM {list $3} AS items"
+);
+statement!(
+    LIVE_VERSION,
+    "SELECT id, manifest_id FROM versions WHERE package_id = $1 AND digest = $2 AND deleted_at IS NULL"
+);
+statement!(
+    INSERT_VERSION,
+    "INSERT INTO versions (package_id, manifest_id, digest, subject, created_at, created_by)
+     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id"
+);
+statement!(SET_VERSION_MANIFEST, "UPDATE versions SET manifest_id = $2, subject = $3 WHERE id = $1");
+statement!(
+    DELETE_VERSION,
+    "UPDATE versions SET deleted_at = $3 WHERE package_id = $1 AND digest = $2 AND deleted_at IS NULL RETURNING id"
+);
+
+fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
+    Ok(ManifestRow {
+        version: VersionId(row.int(0)?),
+        digest: row.digest(1)?,
+        media_type: row.text(2)?,
+        size: row.size(3)?,
+        payload: Vec::new(),
+    })
+}
+
+fn whole(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
+    Ok(ManifestRow { payload: row.bytes(4)?, ..head(row)? })
+}
+
+impl ReadTx<'_, '_> {
+    /// A manifest of the package with its bytes.
+    pub fn manifest(
+        &mut self,
+        may: &Granted<'_, Pull>,
+        reference: &Reference,
+    ) -> Result<Option<ManifestRow>, CatalogError> {
+        let package = Value::Int(may.package().0);
+        match reference {
+            Reference::Tag(tag) => self.row(&MANIFEST_BY_TAG, &[package, tag.as_str().into()], whole),
+            Reference::Digest(digest) => {
+                self.row(&MANIFEST_BY_DIGEST, &[package, (&digest.to_bytes()).into()], whole)
+            }
+        }
+    }
+
+    /// As [`ReadTx::manifest`], without the bytes.
+    pub fn manifest_head(
+        &mut self,
+        may: &Granted<'_, Pull>,
+        reference: &Reference,
+    ) -> Result<Option<ManifestRow>, CatalogError> {
+        let package = Value::Int(may.package().0);
+        match reference {
+            Reference::Tag(tag) => self.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], head),
+            Reference::Digest(digest) => {
+                self.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], head)
+            }
+        }
+    }
+}
+
+impl<'tx> WriteTx<'_, 'tx> {
+    /// Stores a manifest as a version of the package; the same bytes again are the same version.
+    pub fn put_manifest(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        new: &NewManifest,
+        now: Micros,
+    ) -> Result<Pushed, CatalogError> {
+        let package = Value::Int(may.package().0);
+        let digest = new.digest.to_bytes();
+        let subject = new.parsed.subject.as_ref().map(|subject| subject.digest.to_bytes());
+        let manifest = self.manifest_id(new, &digest, subject.as_ref())?;
+        let live = self.row(&LIVE_VERSION, &[package, (&digest).into()], |row| {
+            Ok((VersionId(row.int(0)?), ManifestId(row.int(1)?)))
+        })?;
+        if let Some((version, held)) = live {
+            if held != manifest {
+                // The same bytes under another media type: the last push says what they are.
+                let values = [version.0.into(), manifest.0.into(), subject.as_ref().into()];
+                self.execute(&SET_VERSION_MANIFEST, &values)?;
+            }
+            return Ok(Pushed { version, created: false });
+        }
+        let by = may.account().map(|id| id.0);
+        let values =
+            [package, manifest.0.into(), (&digest).into(), subject.as_ref().into(), now.0.into(), by.into()];
+        let version = self.inserted(&INSERT_VERSION, &values)?.ok_or(CatalogError::Corrupt("version"))?;
+        Ok(Pushed { version: VersionId(version), created: true })
+    }
+
+    fn manifest_id(
+        &mut self,
+        new: &NewManifest,
+        digest: &Vec<u8>,
+        subject: Option<&Vec<u8>>,
+    ) -> Result<ManifestId, CatalogError> {
+        let parsed = &new.parsed;
+        let media_type = parsed.media_type.as_str();
+        let values = [
+            digest.into(),
+            media_type.into(),
+            Value::Int(match parsed.kind {
+                ManifestKind::Image => 1,
+                ManifestKind::Index => 2,
+            }),
+            i64::try_from(new.payload.len()).unwrap_or(i64::MAX).into(),
+            parsed.referrer_artifact_type().into(),
+            subject.into(),
+            new.annotations.as_deref().into(),
+            (&new.payload).into(),
+        ];
+        let Some(id) = self.inserted(&INSERT_MANIFEST, &values)? else {
+            let known = self.row(&MANIFEST_ID, &[digest.into(), media_type.into()], |row| row.int(0))?;
+            return known.map(ManifestId).ok_or(CatalogError::Corrupt("manifest"));
+        };
+        let named: [(i64, Vec<Digest>); 4] = [
+            (CONFIG, parsed.config.iter().map(|part| part.digest).collect()),
+            (LAYER, parsed.layers.iter().map(|part| part.digest).collect()),
+            (CHILD, parsed.manifests.iter().map(|part| part.digest).collect()),
+            (SUBJECT, parsed.subject.iter().map(|part| part.digest).collect()),
+        ];
+        for (kind, mut digests) in named {
+            // The same layer may be listed twice.
+            digests.sort_unstable();
+            digests.dedup();
+            if !digests.is_empty() {
+                let digests: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
+                self.execute(&INSERT_REFS, &[id.into(), kind.into(), Value::List(&digests)])?;
+            }
+        }
+        Ok(ManifestId(id))
+    }
+
+    /// Deletes the version of that digest and takes its tags away; whether there was one.
+    pub fn delete_version(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        digest: &Digest,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
+        let digest = digest.to_bytes();
+        let values = [may.package().0.into(), (&digest).into(), now.0.into()];
+        let Some(version) = self.inserted(&DELETE_VERSION, &values)? else { return Ok(false) };
+        self.close_tags_of(VersionId(version), now)?;
+        Ok(true)
+    }
+}
+
+/// So that callers need not import the type for a name only.
+impl ManifestRow {
+    /// The media type, parsed; what a newer program stored and this one cannot read is an error.
+    pub fn media_type(&self) -> Result<MediaType, CatalogError> {
+        self.media_type.parse().map_err(|_| CatalogError::Corrupt("media type"))
+    }
+}

@@ -1,0 +1,184 @@
+//! Packages, their visibility and who has a role on them.
+
+use crate::sql::{Row, Value, statement};
+use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use packhouse_access::{AccountId, Administer, Create, Granted, List, Operate, PackageId, Role, Visibility};
+
+/// A package.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Its identifier.
+    pub id: PackageId,
+    /// `namespace/name…`
+    pub path: String,
+    /// Who may read it without a role.
+    pub visibility: Visibility,
+    /// When it was made.
+    pub created_at: Micros,
+}
+
+/// A role given to an account by name.
+#[derive(Clone, Debug)]
+pub struct AccessRow {
+    /// Whose.
+    pub account: String,
+    /// Which.
+    pub role: Role,
+}
+
+/// The number of the type `container`; other types of packages come later.
+const CONTAINER: i64 = 1;
+
+statement!(
+    INSERT_PACKAGE,
+    "INSERT INTO packages (path, owner_id, type, visibility, created_at, created_by)
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id"
+);
+statement!(SET_VISIBILITY, "UPDATE packages SET visibility = $2 WHERE id = $1");
+statement!(
+    PUT_GRANT,
+    "INSERT INTO package_grants (package_id, account_id, role, granted_at) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (package_id, account_id) DO UPDATE SET role = excluded.role, granted_at = excluded.granted_at"
+);
+statement!(REMOVE_GRANT, "DELETE FROM package_grants WHERE package_id = $1 AND account_id = $2");
+statement!(
+    GRANTS,
+    "SELECT a.name, g.role FROM package_grants g JOIN accounts a ON a.id = g.account_id
+     WHERE g.package_id = $1 ORDER BY a.name LIMIT $2"
+);
+statement!(
+    PACKAGES,
+    "SELECT id, path, visibility, created_at FROM packages
+     WHERE path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2"
+);
+statement!(
+    PACKAGES_OF,
+    "SELECT id, path, visibility, created_at FROM packages
+     WHERE owner_id = $3 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2"
+);
+// Each part reads an index in its order and stops at the limit: the cost is the page's, not the site's.
+statement!(
+    PATHS_VISIBLE,
+    "SELECT path FROM (
+       SELECT * FROM (SELECT path FROM packages
+         WHERE visibility = 2 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2) AS public
+       UNION
+       SELECT * FROM (SELECT path FROM packages
+         WHERE owner_id = $3 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2) AS own
+       UNION
+       SELECT * FROM (SELECT p.path FROM memberships m JOIN packages p ON p.owner_id = m.organization_id
+         WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
+         ORDER BY p.path LIMIT $2) AS organizations
+       UNION
+       SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
+         WHERE g.account_id = $3 AND p.path > $1 AND p.deleted_at IS NULL ORDER BY p.path LIMIT $2) AS granted
+     ) AS visible ORDER BY path LIMIT $2"
+);
+
+fn package(row: &Row<'_>) -> Result<Package, CatalogError> {
+    Ok(Package {
+        id: PackageId(row.int(0)?),
+        path: row.text(1)?,
+        visibility: Visibility::from_number(row.int(2)?).ok_or(CatalogError::Corrupt("visibility"))?,
+        created_at: Micros(row.int(3)?),
+    })
+}
+
+impl ReadTx<'_, '_> {
+    /// Paths of the packages that the caller may pull, in the order of bytes, after `after`.
+    pub fn paths_visible(
+        &mut self,
+        may: &Granted<'_, List>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, CatalogError> {
+        let page = [after.into(), Value::Int(limit.into())];
+        if may.because() == packhouse_access::Because::SiteAdmin {
+            return self.rows(&PACKAGES, &page, |row| row.text(1));
+        }
+        let account = may.account().map_or(-1, |id| id.0);
+        self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into()], |row| row.text(0))
+    }
+
+    /// All packages by path, after `after`; of one namespace, or all.
+    pub fn packages(
+        &mut self,
+        _may: &Granted<'_, Operate>,
+        namespace: Option<AccountId>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Package>, CatalogError> {
+        let page = [after.into(), Value::Int(limit.into())];
+        match namespace {
+            Some(owner) => self.rows(&PACKAGES_OF, &[page[0], page[1], owner.0.into()], package),
+            None => self.rows(&PACKAGES, &page, package),
+        }
+    }
+
+    /// The roles given on a package, by name; at most `limit`.
+    pub fn access(&mut self, may: &Granted<'_, Administer>, limit: u32) -> Result<Vec<AccessRow>, CatalogError> {
+        self.rows(&GRANTS, &[may.package().0.into(), Value::Int(limit.into())], |row| {
+            let role = Role::from_number(row.int(1)?).ok_or(CatalogError::Corrupt("role"))?;
+            Ok(AccessRow { account: row.text(0)?, role })
+        })
+    }
+}
+
+impl<'tx> WriteTx<'_, 'tx> {
+    /// Makes a private package; who makes it in an organization's namespace becomes its admin.
+    /// When another transaction was first, that one's package stands.
+    pub fn create_package(&mut self, may: &Granted<'tx, Create>, now: Micros) -> Result<(), CatalogError> {
+        let account = may.account();
+        let values = [
+            may.path().into(),
+            may.namespace().0.into(),
+            CONTAINER.into(),
+            Visibility::Private.number().into(),
+            now.0.into(),
+            account.map(|id| id.0).into(),
+        ];
+        let made = self.inserted(&INSERT_PACKAGE, &values)?;
+        if let (Some(package), Some(account)) = (made, account)
+            && account != may.namespace()
+        {
+            self.put_grant(PackageId(package), account, Role::Admin, now)?;
+        }
+        Ok(())
+    }
+
+    /// Changes who may read without a role.
+    pub fn set_visibility(
+        &mut self,
+        may: &Granted<'tx, Administer>,
+        visibility: Visibility,
+    ) -> Result<(), CatalogError> {
+        self.execute(&SET_VISIBILITY, &[may.package().0.into(), visibility.number().into()]).map(drop)
+    }
+
+    /// Gives an account a role, in place of the one it had.
+    pub fn grant(
+        &mut self,
+        may: &Granted<'tx, Administer>,
+        account: AccountId,
+        role: Role,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        self.put_grant(may.package(), account, role, now)
+    }
+
+    /// Takes the role of an account; whether it had one.
+    pub fn revoke(&mut self, may: &Granted<'tx, Administer>, account: AccountId) -> Result<bool, CatalogError> {
+        Ok(self.execute(&REMOVE_GRANT, &[may.package().0.into(), account.0.into()])? > 0)
+    }
+
+    fn put_grant(
+        &mut self,
+        package: PackageId,
+        account: AccountId,
+        role: Role,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        let values = [package.0.into(), account.0.into(), role.number().into(), now.0.into()];
+        self.execute(&PUT_GRANT, &values).map(drop)
+    }
+}

@@ -1,0 +1,153 @@
+//! PostgreSQL: the same closures on threads that each own a connection.
+//!
+//! READ COMMITTED with explicit locks for what writes: lock first, then check in a separate statement (one
+//! statement that does both sees the old snapshot). One snapshot for what reads. A closure runs again after a
+//! serialization failure, a deadlock, or a connection that broke before its commit was sent.
+
+use crate::catalog::{Job, Kind};
+use crate::connection::{Connection, Failure, Observer};
+use crate::sqlite::spawn;
+use crate::{CatalogError, schema};
+use ::postgres::{Client, Config, NoTls};
+use crossbeam_channel::Receiver;
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+/// Tries of one transaction, the first included.
+const TRIES_MAX: u32 = 6;
+
+/// The advisory lock of the one server whose blobs lie in files of its own.
+const ALONE_LOCK: i64 = 0x7061_636b_686f_7573;
+
+/// A commit here is on disk too, whatever the role's default; a stricter setting is kept.
+const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false)
+     WHERE current_setting('synchronous_commit') IN ('off', 'local');
+   SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';
+   SET client_min_messages = warning; SET application_name = 'packhouse'";
+
+pub(crate) fn start(
+    url: &str,
+    alone: bool,
+    connections: usize,
+    observer: Option<&Observer>,
+    work: &Receiver<Box<dyn Job>>,
+) -> Result<(), CatalogError> {
+    let config = Config::from_str(url).map_err(CatalogError::Address)?;
+    let mut first = connect(&config)?;
+    if alone {
+        let taken = first
+            .query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE_LOCK])
+            .map_err(|source| CatalogError::Postgres { statement: "alone", source })?;
+        if !taken.get::<_, bool>(0) {
+            return Err(CatalogError::TakenByAnother);
+        }
+    }
+    let mut first = Connection::postgres(first, observer.cloned());
+    schema::migrate(&mut first, schema::Dialect::Postgres)?;
+    let mut first = Some(first);
+    for number in 0..connections {
+        // The session that holds the advisory lock is one of the workers': it lives as long as they do.
+        let connection = match first.take() {
+            Some(connection) => connection,
+            None => Connection::postgres(connect(&config)?, observer.cloned()),
+        };
+        let mut worker = Worker { config: config.clone(), observer: observer.cloned(), connection };
+        let work = work.clone();
+        spawn(format!("catalog-{number}"), move || {
+            while let Ok(mut job) = work.recv() {
+                worker.transact(job.as_mut());
+                job.answer();
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn connect(config: &Config) -> Result<Client, CatalogError> {
+    let failed = |source| CatalogError::Postgres { statement: "connect", source };
+    let mut config = config.clone();
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(10));
+    }
+    let mut client = config.connect(NoTls).map_err(failed)?;
+    client.batch_execute(SESSION).map_err(failed)?;
+    Ok(client)
+}
+
+struct Worker {
+    config: Config,
+    observer: Option<Observer>,
+    connection: Connection,
+}
+
+impl Worker {
+    fn transact(&mut self, job: &mut dyn Job) {
+        for tried in 1..=TRIES_MAX {
+            match self.once(job) {
+                None => return,
+                Some(Failure::Final) => return,
+                Some(Failure::Repeat) => {}
+                Some(Failure::Broken) => self.reconnect(tried),
+            }
+            // Two that keep meeting part company; this thread runs nothing else meanwhile.
+            thread::sleep(Duration::from_millis(u64::from(tried * tried)));
+        }
+        job.fail(CatalogError::Lost(TRIES_MAX));
+    }
+
+    /// One try. `None`: the answer stands. The answer of a failed try is replaced or kept, as the failure says.
+    fn once(&mut self, job: &mut dyn Job) -> Option<Failure> {
+        self.connection.take_failure();
+        let begin = match job.kind() {
+            Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Kind::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        if let Err(error) = self.connection.batch("begin", begin) {
+            job.fail(error);
+            return self.connection.take_failure();
+        }
+        let keep = job.run(&mut self.connection);
+        let failure = self.connection.take_failure();
+        if keep && failure == Some(Failure::Final) {
+            // The closure took a failed statement for success; PostgreSQL would turn its COMMIT into a rollback.
+            job.fail(CatalogError::Lost(1));
+        }
+        if failure == Some(Failure::Broken) {
+            return failure;
+        }
+        if !keep || failure.is_some() {
+            if self.connection.batch("rollback", "ROLLBACK").is_err() {
+                self.connection.take_failure();
+                self.reconnect(1);
+            }
+            return failure;
+        }
+        if let Err(error) = self.connection.batch("commit", "COMMIT") {
+            return match self.connection.take_failure() {
+                Some(Failure::Repeat) => Some(Failure::Repeat),
+                Some(Failure::Broken) => {
+                    // It may have happened. Not acknowledged, and not done twice.
+                    job.fail(CatalogError::CommitUnknown);
+                    self.reconnect(1);
+                    None
+                }
+                Some(Failure::Final) | None => {
+                    job.fail(error);
+                    None
+                }
+            };
+        }
+        None
+    }
+
+    fn reconnect(&mut self, tried: u32) {
+        thread::sleep(Duration::from_millis(50 * u64::from(tried)));
+        match connect(&self.config) {
+            Ok(client) => self.connection = Connection::postgres(client, self.observer.clone()),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "connecting to PostgreSQL");
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Tags. Rows are closed, never changed, which gives the history.
+
+use crate::sql::{Value, statement};
+use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use packhouse_access::{Delete, Granted, Pull, Push, VersionId};
+use packhouse_oci::Tag;
+
+statement!(
+    TAGS,
+    "SELECT name FROM tags WHERE package_id = $1 AND valid_to IS NULL AND name > $2 ORDER BY name LIMIT $3"
+);
+statement!(
+    OPEN_TAG,
+    "SELECT id, version_id FROM tags WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
+);
+statement!(CLOSE_TAG, "UPDATE tags SET valid_to = $2 WHERE id = $1");
+statement!(
+    CLOSE_TAG_BY_NAME,
+    "UPDATE tags SET valid_to = $3 WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
+);
+statement!(CLOSE_TAGS_OF, "UPDATE tags SET valid_to = $2 WHERE version_id = $1 AND valid_to IS NULL");
+statement!(
+    INSERT_TAG,
+    "INSERT INTO tags (package_id, name, version_id, valid_from, moved_by) VALUES ($1, $2, $3, $4, $5)"
+);
+statement!(HAS_VERSION, "SELECT id FROM versions WHERE package_id = $1 AND deleted_at IS NULL LIMIT 1");
+
+impl ReadTx<'_, '_> {
+    /// Names of tags in the order of bytes, after `after`.
+    pub fn tags(&mut self, may: &Granted<'_, Pull>, after: &str, limit: u32) -> Result<Vec<String>, CatalogError> {
+        let values = [may.package().0.into(), after.into(), Value::Int(limit.into())];
+        self.rows(&TAGS, &values, |row| row.text(0))
+    }
+
+    /// Whether the package holds any version: before its first one, or after its last, it is but a name.
+    pub fn has_versions(&mut self, may: &Granted<'_, Pull>) -> Result<bool, CatalogError> {
+        Ok(self.row(&HAS_VERSION, &[may.package().0.into()], |_| Ok(()))?.is_some())
+    }
+}
+
+impl<'tx> WriteTx<'_, 'tx> {
+    /// Points a tag at a version of the package.
+    pub fn move_tag(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        tag: &Tag,
+        version: VersionId,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        let package = Value::Int(may.package().0);
+        let name = Value::Text(tag.as_str());
+        let open = self.row(&OPEN_TAG, &[package, name], |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
+        if let Some((id, at)) = open {
+            if at == version {
+                return Ok(());
+            }
+            self.execute(&CLOSE_TAG, &[id.into(), now.0.into()])?;
+        }
+        let by = may.account().map(|id| id.0);
+        self.execute(&INSERT_TAG, &[package, name, version.0.into(), now.0.into(), by.into()]).map(drop)
+    }
+
+    /// Takes a tag away; whether it was there. Its version stays.
+    pub fn delete_tag(&mut self, may: &Granted<'tx, Delete>, tag: &Tag, now: Micros) -> Result<bool, CatalogError> {
+        let values = [may.package().0.into(), tag.as_str().into(), now.0.into()];
+        Ok(self.execute(&CLOSE_TAG_BY_NAME, &values)? > 0)
+    }
+
+    pub(crate) fn close_tags_of(&mut self, version: VersionId, now: Micros) -> Result<(), CatalogError> {
+        self.execute(&CLOSE_TAGS_OF, &[version.0.into(), now.0.into()]).map(drop)
+    }
+}
