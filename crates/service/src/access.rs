@@ -1,0 +1,67 @@
+//! The way into a package: who asks, what is known, what they may.
+
+use crate::Denied;
+use packhouse_access::{
+    Action, Caller, Granted, Push, decide, decide_create,
+};
+use packhouse_catalog::{CatalogError, Micros, Presented, ReadTx, WriteTx};
+use packhouse_oci::PackageName;
+use packhouse_access::Refused;
+
+/// Who shows this, in this transaction.
+pub(crate) fn caller<'tx, E>(tx: &mut ReadTx<'_, 'tx>, presented: &Presented, now: Micros) -> Result<Caller<'tx>, E>
+where
+    E: From<CatalogError> + From<Denied>,
+{
+    tx.caller(presented, now)?.ok_or_else(|| Denied::Credential.into())
+}
+
+/// What they may do to a package that is there.
+pub(crate) fn may<'tx, A: Action, E>(
+    tx: &mut ReadTx<'_, 'tx>,
+    presented: &Presented,
+    name: &PackageName,
+    now: Micros,
+) -> Result<Granted<'tx, A>, E>
+where
+    E: From<CatalogError> + From<Denied> + From<Refused>,
+{
+    let caller = caller::<E>(tx, presented, now)?;
+    let facts = tx.facts(&caller, name.as_str())?;
+    Ok(decide::<A>(&facts)?)
+}
+
+/// As [`may`], with the package's row locked.
+pub(crate) fn may_change<'tx, A: Action, E>(
+    tx: &mut WriteTx<'_, 'tx>,
+    presented: &Presented,
+    name: &PackageName,
+    now: Micros,
+) -> Result<Granted<'tx, A>, E>
+where
+    E: From<CatalogError> + From<Denied> + From<Refused>,
+{
+    let caller = caller::<E>(tx, presented, now)?;
+    let facts = tx.facts(&caller, name.as_str())?;
+    Ok(decide::<A>(&facts)?)
+}
+
+/// As [`may_change`] for a push, which creates the package when there is none and the caller may.
+pub(crate) fn may_push<'tx, E>(
+    tx: &mut WriteTx<'_, 'tx>,
+    presented: &Presented,
+    name: &PackageName,
+    now: Micros,
+) -> Result<Granted<'tx, Push>, E>
+where
+    E: From<CatalogError> + From<Denied> + From<Refused>,
+{
+    let caller = caller::<E>(tx, presented, now)?;
+    let mut facts = tx.facts(&caller, name.as_str())?;
+    if !facts.exists() {
+        let may = decide_create(&facts)?;
+        tx.create_package(&may, now)?;
+        facts = tx.facts(&caller, name.as_str())?;
+    }
+    Ok(decide::<Push>(&facts)?)
+}

@@ -1,0 +1,157 @@
+//! Signed bearer tokens: short-lived, checked without a look-up, and never the last word. They carry an upper
+//! bound; what their holder may do *now* is read in the transaction that does it.
+//!
+//! JSON Web Tokens (RFC 7519) with HS256. The server that signs is the only one that checks, so a shared secret
+//! in the catalog does what a key pair would, at a twentieth of the cost per request. The algorithm is fixed
+//! here and the key is found by `kid` among ours: nothing in a token chooses how it is checked.
+
+use crate::Fault;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use packhouse_access::{Actions, Bound, TokenId};
+use packhouse_catalog::{Micros, Presented, SigningKey};
+use serde::{Deserialize, Serialize};
+
+/// The `service` of every challenge, and the audience of every token.
+pub const SERVICE_NAME: &str = "packhouse";
+const ISSUER: &str = "packhouse";
+/// The audience of refresh tokens, so that neither kind passes for the other.
+const REFRESH_AUDIENCE: &str = "packhouse-refresh";
+/// Seconds by which the clocks of two nodes may differ.
+const LEEWAY_SECONDS: u64 = 5;
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    /// The account's name, for people who look inside; not used.
+    sub: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    /// The personal access token behind it; absent for a token given to nobody in particular.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<i64>,
+    #[serde(default)]
+    access: Vec<Access>,
+}
+
+/// One entry of `access` (distribution's token specification).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Access {
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    actions: Vec<String>,
+}
+
+/// The keys, the newest first.
+pub(crate) struct Keys(Vec<Key>);
+
+struct Key {
+    name: String,
+    sign: EncodingKey,
+    check: DecodingKey,
+}
+
+/// Whether it has the three parts of a signed token; no personal token has dots.
+pub(crate) fn looks_signed(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+impl Keys {
+    pub(crate) fn new(keys: &[SigningKey]) -> Self {
+        let key = |key: &SigningKey| Key {
+            name: key.name.clone(),
+            sign: EncodingKey::from_secret(&key.private_key),
+            check: DecodingKey::from_secret(&key.private_key),
+        };
+        Keys(keys.iter().map(key).collect())
+    }
+
+    /// Signs a token that carries `bound`, for the holder of a personal access token or for nobody.
+    pub(crate) fn sign(
+        &self,
+        token: Option<TokenId>,
+        bound: &Bound,
+        now: Micros,
+        seconds: u64,
+    ) -> Result<String, Fault> {
+        let packages = bound.packages.iter().map(|(name, actions)| Access {
+            kind: "repository".to_owned(),
+            name: name.clone(),
+            actions: actions.names().map(str::to_owned).collect(),
+        });
+        let catalog = bound.catalog.then(|| Access {
+            kind: "registry".to_owned(),
+            name: "catalog".to_owned(),
+            actions: vec!["*".to_owned()],
+        });
+        self.encode(SERVICE_NAME, token, packages.chain(catalog).collect(), now, seconds)
+    }
+
+    /// Signs a token that stands for the personal access token at the token endpoint, and nowhere else.
+    pub(crate) fn sign_refresh(&self, token: TokenId, now: Micros, seconds: u64) -> Result<String, Fault> {
+        self.encode(REFRESH_AUDIENCE, Some(token), Vec::new(), now, seconds)
+    }
+
+    fn encode(
+        &self,
+        audience: &str,
+        token: Option<TokenId>,
+        access: Vec<Access>,
+        now: Micros,
+        seconds: u64,
+    ) -> Result<String, Fault> {
+        let key = self.0.first().ok_or(Fault::Ended)?;
+        let iat = now.0 / 1_000_000;
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: audience.to_owned(),
+            sub: token.map_or_else(|| "anonymous".to_owned(), |id| id.to_string()),
+            iat,
+            nbf: iat,
+            exp: iat.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)),
+            token: token.map(|id| id.0),
+            access,
+        };
+        let header = Header { kid: Some(key.name.clone()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &claims, &key.sign).map_err(Fault::Signing)
+    }
+
+    /// What a bearer token presents, if it is one of ours and its time has come and not gone.
+    pub(crate) fn verify(&self, token: &str, now: Micros) -> Option<Presented> {
+        let claims = self.decode(token, SERVICE_NAME, now)?;
+        let packages = claims.access.iter().filter(|access| access.kind == "repository").map(|access| {
+            let actions = access.actions.iter().map(|name| Actions::from_name(name));
+            (access.name.clone(), actions.fold(Actions::NONE, Actions::with))
+        });
+        let catalog = claims.access.iter().any(|access| access.kind == "registry" && access.name == "catalog");
+        let bound = Bound { packages: packages.collect(), catalog };
+        Some(match claims.token {
+            Some(token) => Presented::Bearer { token: TokenId(token), bound },
+            None => Presented::Anonymous { bound: Some(bound) },
+        })
+    }
+
+    /// The personal access token behind a refresh token.
+    pub(crate) fn verify_refresh(&self, token: &str, now: Micros) -> Option<TokenId> {
+        self.decode(token, REFRESH_AUDIENCE, now)?.token.map(TokenId)
+    }
+
+    fn decode(&self, token: &str, audience: &str, now: Micros) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let name = header.kid.as_deref()?;
+        let key = self.0.iter().find(|key| key.name == name)?;
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss"]);
+        // Times are compared below, with our own clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.check, &validation).ok()?.claims;
+        let now = now.0 / 1_000_000;
+        let leeway = LEEWAY_SECONDS.cast_signed();
+        (claims.nbf <= now.saturating_add(leeway) && now < claims.exp).then_some(claims)
+    }
+}

@@ -1,0 +1,76 @@
+//! From what a caller shows to what the catalog looks up.
+
+use crate::bearer::{self, Keys};
+use crate::{Denied, Service};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use packhouse_catalog::Presented;
+use sha2::{Digest as _, Sha256};
+
+/// The longest credential that is looked at.
+const CREDENTIAL_MAX: usize = 8192;
+
+/// What a caller showed, as it was sent.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// No credential.
+    Nothing,
+    /// A user name, which is not looked at, and a token as the password. A token as the user name with no
+    /// password is taken too, as GitHub takes it.
+    Basic {
+        /// Any.
+        user: String,
+        /// The token.
+        password: String,
+    },
+    /// A signed bearer token, a personal access token, or the base64 of one.
+    Bearer(String),
+}
+
+/// Secrets stay out of logs.
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Shown::Nothing => "Nothing",
+            Shown::Basic { .. } => "Basic(…)",
+            Shown::Bearer(_) => "Bearer(…)",
+        })
+    }
+}
+
+impl Service {
+    pub(crate) fn presented(&self, shown: &Shown) -> Result<Presented, Denied> {
+        presented(shown, &self.keys, self.clock.now())
+    }
+}
+
+fn presented(shown: &Shown, keys: &Keys, now: packhouse_catalog::Micros) -> Result<Presented, Denied> {
+    match shown {
+        Shown::Nothing => Ok(Presented::Anonymous { bound: None }),
+        Shown::Basic { user, password } => {
+            let token = if password.is_empty() { user } else { password };
+            if token.is_empty() || token.len() > CREDENTIAL_MAX {
+                return Err(Denied::Credential);
+            }
+            Ok(Presented::Token { hash: hash(token), or: None })
+        }
+        Shown::Bearer(token) if token.is_empty() || token.len() > CREDENTIAL_MAX => Err(Denied::Credential),
+        // What Homebrew and others send to ghcr.io in place of an anonymous token: the base64 of `A`.
+        Shown::Bearer(token) if token == "QQ==" => Ok(Presented::Anonymous { bound: None }),
+        Shown::Bearer(token) if bearer::looks_signed(token) => keys.verify(token, now).ok_or(Denied::Credential),
+        Shown::Bearer(token) => Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) }),
+    }
+}
+
+/// The token inside a base64 of `token` or `user:token`.
+fn decoded(text: &str) -> Option<String> {
+    let bytes = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD].iter().find_map(|base| base.decode(text).ok())?;
+    let text = String::from_utf8(bytes).ok()?;
+    let token = text.split_once(':').map_or(text.as_str(), |(_, token)| token);
+    Some(token.trim_end_matches('\n').to_owned())
+}
+
+/// Tokens are long and random, so a plain hash does; argon2 is for passwords.
+pub(crate) fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

@@ -1,0 +1,37 @@
+//! Every rule: accounts, tokens, packages, pull, push, delete. Edges call nothing else.
+//!
+//! An edge parses a request into what these functions take, calls one of them and renders what it gives. What a
+//! caller shows ([`Shown`]) comes in as it was sent; who that is and what they may do is decided here, in the
+//! transaction that then does it.
+//!
+//! What is deliberately absent: nothing here sees a header, a status code or a body's encoding.
+
+mod access;
+mod bearer;
+mod clock;
+mod deletes;
+mod error;
+mod identity;
+mod lists;
+mod manifests;
+pub mod operator;
+mod pulls;
+mod receive;
+mod start;
+mod sweep;
+mod token_format;
+mod token_service;
+mod uploads;
+
+pub use bearer::SERVICE_NAME;
+pub use clock::{Clock, SystemClock};
+pub use error::{DeleteError, Denied, Fault, ListError, PullError, PushError, TokenError, UploadError};
+pub use identity::Shown;
+pub use lists::{Page, ReferrersPage};
+pub use manifests::{ManifestPut, PutManifest};
+pub use packhouse_access::{Actions, Refusal, Refused};
+pub use pulls::{BlobFound, ManifestFound};
+pub use start::{FirstStart, Service, Settings, StartError};
+pub use token_format::{Secret, checksum, is_well_formed};
+pub use token_service::{Grant, GrantedToken, ScopeAsked, TokenRequest};
+pub use uploads::{Mounted, Part, Session};

@@ -1,0 +1,115 @@
+//! Pushing manifests (distribution-spec, "Pushing manifests", end-7).
+
+use crate::access::may_push;
+use crate::identity::Shown;
+use crate::{PushError, Service};
+use packhouse_catalog::NewManifest;
+use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, PackageName, Reference, Tag};
+
+/// A manifest to store.
+#[derive(Clone, Debug)]
+pub struct PutManifest {
+    /// Under which tag, or with which digest.
+    pub reference: Reference,
+    /// More tags for it (`?tag=` of end-7b). The edge bounds how many.
+    pub tags: Vec<Tag>,
+    /// What the request says it is.
+    pub media_type: Option<MediaType>,
+    /// Its bytes. The edge bounds how many.
+    pub bytes: Vec<u8>,
+}
+
+/// A manifest that is stored: all of it is on disk.
+#[derive(Clone, Debug)]
+pub struct ManifestPut {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it names as its subject.
+    pub subject: Option<Digest>,
+    /// The tags that point at it by this push.
+    pub tags: Vec<Tag>,
+}
+
+impl Service {
+    /// Stores a manifest and moves its tags, in one transaction.
+    pub async fn put_manifest(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        put: PutManifest,
+    ) -> Result<ManifestPut, PushError> {
+        let presented = self.presented(shown)?;
+        let asked = match &put.reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(_) => None,
+        };
+        let algorithm = asked.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let media_type = put.media_type;
+        let bytes = put.bytes;
+        // Some megabytes are to be hashed and parsed: not on a thread that serves connections.
+        let new = tokio::task::spawn_blocking(move || parse(algorithm, asked, media_type.as_ref(), bytes))
+            .await
+            .map_err(|_| crate::Fault::Ended)??;
+        let mut tags: Vec<Tag> = match put.reference {
+            Reference::Tag(tag) => vec![tag],
+            Reference::Digest(_) => Vec::new(),
+        };
+        for tag in put.tags {
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        let answer = ManifestPut {
+            digest: new.digest,
+            subject: new.parsed.subject.as_ref().map(|subject| subject.digest),
+            tags: tags.clone(),
+        };
+        let needed = needed_blobs(&new.parsed);
+        let sparse = self.settings.sparse_manifests;
+        let (name, now) = (name.clone(), self.clock.now());
+        self.catalog
+            .write(move |tx| {
+                let may = may_push::<PushError>(tx, &presented, &name, now)?;
+                if !sparse {
+                    let missing = tx.missing_blobs(&may, &needed)?;
+                    if let Some(first) = missing.first() {
+                        return Err(PushError::MissingBlobs { first: *first, count: missing.len() });
+                    }
+                }
+                let pushed = tx.put_manifest(&may, &new, now)?;
+                for tag in &tags {
+                    tx.move_tag(&may, tag, pushed.version, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(answer)
+    }
+}
+
+fn parse(
+    algorithm: Algorithm,
+    asked: Option<Digest>,
+    media_type: Option<&MediaType>,
+    bytes: Vec<u8>,
+) -> Result<NewManifest, PushError> {
+    let digest = Digest::of(algorithm, &bytes);
+    if let Some(asked) = asked.filter(|asked| *asked != digest) {
+        return Err(PushError::Digest { asked, found: digest });
+    }
+    let parsed = Manifest::parse(media_type, &bytes)?;
+    // A map of strings always serialises.
+    let annotations =
+        (!parsed.annotations.is_empty()).then(|| serde_json::to_string(&parsed.annotations).unwrap_or_default());
+    Ok(NewManifest { digest, payload: bytes, parsed, annotations })
+}
+
+/// What must be in the package: the config and the layers. Children of an index and the subject may come later
+/// or never, and layers that may not be distributed are kept elsewhere.
+fn needed_blobs(manifest: &Manifest) -> Vec<Digest> {
+    let layers = manifest.layers.iter().filter(|layer| !layer.media_type.is_non_distributable());
+    let mut needed: Vec<Digest> = manifest.config.iter().chain(layers).map(|blob| blob.digest).collect();
+    needed.sort_unstable();
+    needed.dedup();
+    needed
+}

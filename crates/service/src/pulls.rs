@@ -1,0 +1,101 @@
+//! Pulling manifests and blobs.
+
+use crate::access::may;
+use crate::error::Fault;
+use crate::identity::Shown;
+use crate::{PullError, Service};
+use packhouse_access::Pull;
+use packhouse_blobs::Reader;
+use packhouse_catalog::{ManifestRow, ReadableBlob};
+use packhouse_oci::{Digest, MediaType, PackageName, Reference};
+
+/// A manifest that was found.
+#[derive(Clone, Debug)]
+pub struct ManifestFound {
+    /// Its digest, in the algorithm that was asked.
+    pub digest: Digest,
+    /// The media type it was pushed with.
+    pub media_type: MediaType,
+    /// Bytes.
+    pub size: u64,
+    /// The bytes as they were pushed; empty when only the rest was asked for.
+    pub payload: Vec<u8>,
+}
+
+/// A blob that was found, and may be read by who asked.
+#[derive(Clone, Debug)]
+pub struct BlobFound(ReadableBlob);
+
+impl BlobFound {
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.0.digest()
+    }
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.0.size()
+    }
+}
+
+fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
+    Ok(ManifestFound { digest: row.digest, media_type: row.media_type()?, size: row.size, payload: row.payload })
+}
+
+impl Service {
+    /// A manifest with its bytes (end-3).
+    pub async fn manifest(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        reference: &Reference,
+    ) -> Result<ManifestFound, PullError> {
+        self.find_manifest(shown, name, reference, true).await
+    }
+
+    /// A manifest without its bytes.
+    pub async fn manifest_head(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        reference: &Reference,
+    ) -> Result<ManifestFound, PullError> {
+        self.find_manifest(shown, name, reference, false).await
+    }
+
+    async fn find_manifest(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        reference: &Reference,
+        whole: bool,
+    ) -> Result<ManifestFound, PullError> {
+        let presented = self.presented(shown)?;
+        let (name, reference, now) = (name.clone(), reference.clone(), self.clock.now());
+        let row = self
+            .catalog
+            .read(move |tx| {
+                let may = may::<Pull, PullError>(tx, &presented, &name, now)?;
+                let row = if whole { tx.manifest(&may, &reference)? } else { tx.manifest_head(&may, &reference)? };
+                row.ok_or_else(|| PullError::ManifestUnknown(reference.clone()))
+            })
+            .await?;
+        Ok(found(row)?)
+    }
+
+    /// Finds a blob of the package (end-2).
+    pub async fn blob(&self, shown: &Shown, name: &PackageName, digest: Digest) -> Result<BlobFound, PullError> {
+        let presented = self.presented(shown)?;
+        let (name, now) = (name.clone(), self.clock.now());
+        self.catalog
+            .read(move |tx| {
+                let may = may::<Pull, PullError>(tx, &presented, &name, now)?;
+                tx.blob(&may, &digest)?.map(BlobFound).ok_or(PullError::BlobUnknown(digest))
+            })
+            .await
+    }
+
+    /// Opens bytes `first..end` of a blob that was found.
+    pub async fn read_blob(&self, blob: &BlobFound, first: u64, end: u64) -> Result<Reader, PullError> {
+        self.store.reader(&blob.0, first, end).await.map_err(|error| PullError::Fault(Fault::Blobs(error)))
+    }
+}

@@ -1,0 +1,207 @@
+//! Putting the house together, and its first day.
+
+use crate::bearer::Keys;
+use crate::clock::Clock;
+use crate::identity::hash;
+use crate::token_format::Secret;
+use crate::Denied;
+use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
+use packhouse_blobs::{BlobError, FileStore};
+use packhouse_catalog::{
+    AccountKind, Catalog, CatalogError, Micros, NewToken, Presented, SigningKey, TokenKind, WriteTx,
+};
+use packhouse_oci::AccountName;
+use std::sync::Arc;
+
+/// What the operator decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The site administrator that the first start makes.
+    pub admin: AccountName,
+    /// A token for it, in place of one that is printed; each start replaces the one given before.
+    pub admin_token: Option<Secret>,
+    /// Whether manifests may name blobs that were never seen.
+    pub sparse_manifests: bool,
+    /// Bytes of a blob.
+    pub layer_bytes_max: u64,
+    /// Seconds after which an upload session that receives nothing ends.
+    pub upload_idle_seconds_max: u64,
+    /// Seconds that a bearer token lives; 60 at least, which clients take for granted.
+    pub token_seconds: u64,
+    /// Seconds that a refresh token lives.
+    pub refresh_seconds: u64,
+}
+
+impl Settings {
+    /// The usual ones.
+    pub fn new(admin: AccountName) -> Self {
+        Settings {
+            admin,
+            admin_token: None,
+            sparse_manifests: false,
+            layer_bytes_max: 10_000_000_000,
+            upload_idle_seconds_max: 7 * 24 * 3600,
+            token_seconds: 300,
+            refresh_seconds: 90 * 24 * 3600,
+        }
+    }
+}
+
+/// Every rule, over one catalog and one blob store. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) catalog: Catalog,
+    pub(crate) store: FileStore,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// The first start made this, and shows it once.
+#[derive(Clone, Debug)]
+pub struct FirstStart {
+    /// The administrator's name.
+    pub account: String,
+    /// Their token.
+    pub token: Secret,
+}
+
+/// The house does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The blob store.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// A rule.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// A rule.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No random numbers.
+    #[error("the system gives no random numbers")]
+    Random(#[from] getrandom::Error),
+    /// The catalog's blobs lie in another folder.
+    #[error(
+        "this catalog belongs to another data folder (its blobs are in the store `{expected}`, here is `{found}`); start with the folder that it was used with"
+    )]
+    OtherStore {
+        /// The store that the catalog knows.
+        expected: String,
+        /// The one at hand.
+        found: String,
+    },
+    /// The configured administrator's name is an organization's.
+    #[error("`{0}` is an organization; choose another name for the administrator")]
+    AdminIsOrganization(String),
+}
+
+/// The setting that names the blob store a catalog belongs to.
+const STORE: &str = "blob_store";
+/// The setting that says that the first start is over.
+const STARTED: &str = "started";
+/// Bytes of the key that signs bearer tokens.
+const KEY_BYTES: usize = 32;
+
+impl Service {
+    /// Opens the house on a catalog and a store. The first time, makes the administrator.
+    pub async fn start(
+        catalog: Catalog,
+        store: FileStore,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<(Service, Option<FirstStart>), StartError> {
+        let identity = store.identity()?;
+        let now = clock.now();
+        let token = Secret::random()?;
+        let mut key = vec![0_u8; KEY_BYTES + 8];
+        getrandom::fill(&mut key)?;
+        let name = key[KEY_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = SigningKey { name, private_key: key[..KEY_BYTES].to_vec() };
+        let settings = Arc::new(settings);
+        let wanted = Arc::clone(&settings);
+        let (keys, first) = catalog
+            .write(move |tx| {
+                tx.lock_settings()?;
+                belong_together(tx, &identity)?;
+                if tx.signing_keys()?.is_empty() {
+                    tx.create_signing_key(&key, now)?;
+                }
+                let first = first_start(tx, &wanted, &token, now)?;
+                Ok::<_, StartError>((tx.signing_keys()?, first))
+            })
+            .await?;
+        let service = Service { catalog, store, clock, keys: Arc::new(Keys::new(&keys)), settings };
+        Ok((service, first))
+    }
+
+    /// Whether the catalog answers.
+    pub async fn ready(&self) -> Result<(), CatalogError> {
+        self.catalog.read(|tx| tx.ping()).await
+    }
+}
+
+fn belong_together(tx: &mut WriteTx<'_, '_>, identity: &str) -> Result<(), StartError> {
+    match tx.setting(STORE)? {
+        Some(known) if known != identity => {
+            Err(StartError::OtherStore { expected: known, found: identity.to_owned() })
+        }
+        Some(_) => Ok(()),
+        None => Ok(tx.put_setting(STORE, identity)?),
+    }
+}
+
+fn first_start(
+    tx: &mut WriteTx<'_, '_>,
+    settings: &Settings,
+    token: &Secret,
+    now: Micros,
+) -> Result<Option<FirstStart>, StartError> {
+    let started = tx.setting(STARTED)?.is_some();
+    if started && settings.admin_token.is_none() {
+        return Ok(None);
+    }
+    let operator = crate::access::caller::<StartError>(tx, &Presented::Operator, now)?;
+    let may = decide_operate(&operator)?;
+    let account = admin(tx, &may, settings, now)?;
+    tx.put_setting(STARTED, "yes")?;
+    let mut new = NewToken {
+        account,
+        kind: TokenKind::Personal,
+        name: "first start".to_owned(),
+        hash: hash(token.reveal()),
+        scopes: Scopes::ALL,
+        expires_at: None,
+    };
+    if let Some(given) = &settings.admin_token {
+        new.kind = TokenKind::Configured;
+        new.name = "configuration".to_owned();
+        new.hash = hash(given.reveal());
+        tx.replace_configured_token(&may, &new, now)?;
+        return Ok(None);
+    }
+    tx.create_token(&may, &new, now)?;
+    Ok(Some(FirstStart { account: settings.admin.to_string(), token: token.clone() }))
+}
+
+fn admin<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Operate>,
+    settings: &Settings,
+    now: Micros,
+) -> Result<packhouse_access::AccountId, StartError> {
+    let name = settings.admin.as_str();
+    if let Some(made) = tx.create_account(may, name, AccountKind::User, true, now)? {
+        return Ok(made);
+    }
+    match tx.account(name)? {
+        Some(account) if account.kind == AccountKind::User => {
+            tx.set_site_admin(may, account.id, true)?;
+            Ok(account.id)
+        }
+        Some(_) | None => Err(StartError::AdminIsOrganization(name.to_owned())),
+    }
+}

@@ -1,0 +1,389 @@
+//! Pushing blobs: sessions, parts, mounts (distribution-spec, "Pushing blobs").
+//!
+//! The work of a request runs in a task of its own, so a client that goes away never cuts it in half: what was
+//! received is written down, and the session can be resumed.
+
+use crate::access::{caller, may, may_push};
+use crate::error::Fault;
+use crate::identity::Shown;
+use crate::receive::receive;
+use crate::{Service, UploadError};
+use bytes::Bytes;
+use http_body::Body;
+use packhouse_access::{Pull, Push, decide};
+use packhouse_blobs::{Claim, Writer};
+use packhouse_catalog::{Finished, Micros, Presented, Upload, WriteTx};
+use packhouse_oci::{Algorithm, ContentRange, Digest, Hasher, PackageName};
+
+/// An upload session as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its identifier.
+    pub id: String,
+    /// Bytes that are on disk.
+    pub received: u64,
+}
+
+/// What a mount came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mounted {
+    /// The blob is readable in the package now.
+    Mounted,
+    /// It could not be mounted: here is a session to upload it.
+    Session(Session),
+}
+
+/// What a request says of the part it brings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part {
+    /// Where it belongs; a part without a range is appended.
+    pub range: Option<ContentRange>,
+    /// How long the body says it is.
+    pub length: Option<u64>,
+}
+
+impl Service {
+    /// Starts a session that hashes with `algorithm` while it receives (`digest-algorithm` of end-4c).
+    pub async fn begin_upload(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        algorithm: Algorithm,
+    ) -> Result<Session, UploadError> {
+        let presented = self.presented(shown)?;
+        let upload = self.begin(presented, name.clone(), algorithm).await?;
+        Ok(Session { id: upload.id, received: 0 })
+    }
+
+    async fn begin(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        algorithm: Algorithm,
+    ) -> Result<Upload, UploadError> {
+        let new = NewUpload::random(algorithm)?;
+        let (now, expires) = self.upload_times();
+        self.catalog
+            .write(move |tx| {
+                let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                Ok(tx.begin_upload(&may, &new.id, &new.key, &new.hash_state, now, expires)?)
+            })
+            .await
+    }
+
+    fn upload_times(&self) -> (Micros, Micros) {
+        let now = self.clock.now();
+        (now, now.plus_seconds(self.settings.upload_idle_seconds_max))
+    }
+
+    /// Makes a blob that the caller can read elsewhere readable in this package, or starts a session when it
+    /// is not there, or not for this caller: the two look the same.
+    ///
+    /// `from` absent looks wherever the caller may read. The source is judged by the account and its token's
+    /// scopes, not by the bearer token's own list: a client cannot name an unknown source in a scope.
+    pub async fn mount(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        digest: Digest,
+        from: Option<PackageName>,
+    ) -> Result<Mounted, UploadError> {
+        let presented = self.presented(shown)?;
+        let new = NewUpload::random(digest.algorithm())?;
+        let name = name.clone();
+        let (now, expires) = self.upload_times();
+        self.catalog
+            .write(move |tx| {
+                let into = may_push::<UploadError>(tx, &presented, &name, now)?;
+                let reader = caller::<UploadError>(tx, &presented, now)?.unbound();
+                // A path that no package has: the same statements run when nothing was found.
+                let source = match &from {
+                    Some(from) => from.as_str().to_owned(),
+                    None => tx.holder(&digest, reader.account())?.unwrap_or_default(),
+                };
+                let facts = packhouse_catalog::ReadTx::facts(tx, &reader, &source)?;
+                if let Ok(source) = decide::<Pull>(&facts)
+                    && tx.mount_blob(&into, &source, &digest, now)?
+                {
+                    return Ok(Mounted::Mounted);
+                }
+                let upload = tx.begin_upload(&into, &new.id, &new.key, &new.hash_state, now, expires)?;
+                Ok(Mounted::Session(Session { id: upload.id, received: 0 }))
+            })
+            .await
+    }
+
+    /// Receives a whole blob in one request (end-4b).
+    pub async fn put_blob<B>(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        digest: Digest,
+        length: Option<u64>,
+        body: B,
+    ) -> Result<(), UploadError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let presented = self.presented(shown)?;
+        self.refuse_too_large(length.unwrap_or(0))?;
+        let upload = self.begin(presented.clone(), name.clone(), digest.algorithm()).await?;
+        let claim = self.store.claim(&upload.id)?;
+        let (service, name) = (self.clone(), name.clone());
+        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await }).await
+    }
+
+    /// Where a session stands (end-13).
+    pub async fn upload(&self, shown: &Shown, name: &PackageName, id: &str) -> Result<Session, UploadError> {
+        let upload = self.session(self.presented(shown)?, name.clone(), id.to_owned()).await?;
+        match upload.finished {
+            Some(_) => Err(UploadError::Unknown),
+            None => Ok(Session { id: upload.id, received: upload.received }),
+        }
+    }
+
+    async fn session(&self, presented: Presented, name: PackageName, id: String) -> Result<Upload, UploadError> {
+        let now = self.clock.now();
+        self.catalog
+            .read(move |tx| {
+                let may = may::<Push, UploadError>(tx, &presented, &name, now)?;
+                tx.upload(&may, &id, now)?.ok_or(UploadError::Unknown)
+            })
+            .await
+    }
+
+    /// Appends a part to a session (end-5, and a streamed PATCH). `Ok`: the bytes are on disk, and the session
+    /// can be resumed behind them after a crash.
+    pub async fn append<B>(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        id: &str,
+        part: Part,
+        body: B,
+    ) -> Result<Session, UploadError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let presented = self.presented(shown)?;
+        let claim = self.claim(id)?;
+        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
+        if upload.finished.is_some() {
+            return Err(UploadError::Unknown);
+        }
+        self.check_part(&upload, part)?;
+        let (service, name) = (self.clone(), name.clone());
+        spawned(async move { service.append_claimed(presented, name, upload, claim, part, body).await }).await
+    }
+
+    async fn append_claimed<B>(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        upload: Upload,
+        claim: Claim,
+        part: Part,
+        body: B,
+    ) -> Result<Session, UploadError>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let writer = self.store.writer(&upload, claim).await?;
+        let received = receive(writer, body, self.settings.layer_bytes_max).await;
+        let Some(writer) = received.writer else { return Err(received.end.err().unwrap_or(Fault::Ended.into())) };
+        let end = received.end.and_then(|()| same_length(&upload, &writer, part));
+        if let Err(error @ (UploadError::Size { .. } | UploadError::TooLarge { .. })) = end {
+            // Nothing of it is taken: the session stands where it stood.
+            return Err(error);
+        }
+        let session = self.record(presented, name, upload, writer).await?;
+        end.map(|()| session)
+    }
+
+    async fn record(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        upload: Upload,
+        writer: Writer,
+    ) -> Result<Session, UploadError> {
+        let writer = writer.sync().await?;
+        let (received, state) = (writer.received(), writer.hash_state());
+        let session = Session { id: upload.id.clone(), received };
+        let (now, expires) = self.upload_times();
+        let recorded = self
+            .catalog
+            .write(move |tx| {
+                let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                Ok::<bool, UploadError>(tx.record_part(&may, &upload, received, &state, expires)?)
+            })
+            .await?;
+        drop(writer);
+        if recorded { Ok(session) } else { Err(UploadError::Unknown) }
+    }
+
+    /// Ends a session: what it received, with the last part in `body`, becomes a blob (end-6). A session that is
+    /// finished already gives the same answer again: the first one may have been lost on its way.
+    pub async fn finish_upload<B>(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        id: &str,
+        digest: Digest,
+        part: Part,
+        body: B,
+    ) -> Result<(), UploadError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let presented = self.presented(shown)?;
+        let claim = self.claim(id)?;
+        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
+        match upload.finished {
+            Some(finished) if finished == digest => return Ok(()),
+            Some(_) => return Err(UploadError::Unknown),
+            None => self.check_part(&upload, part)?,
+        }
+        let (service, name) = (self.clone(), name.clone());
+        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await }).await
+    }
+
+    async fn finish_claimed<B>(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        upload: Upload,
+        claim: Claim,
+        digest: Digest,
+        body: B,
+    ) -> Result<(), UploadError>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let writer = self.store.writer(&upload, claim).await?.with_algorithm(digest.algorithm());
+        let received = receive(writer, body, self.settings.layer_bytes_max).await;
+        let Some(writer) = received.writer else { return Err(received.end.err().unwrap_or(Fault::Ended.into())) };
+        match received.end {
+            Ok(()) => {}
+            // Kept for a client that resumes, when the hash so far is the session's own.
+            Err(error @ UploadError::Interrupted) if same_algorithm(&upload, &writer) => {
+                self.record(presented, name, upload, writer).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        let (writer, found) = writer.digest(digest.algorithm()).await?;
+        if found != digest {
+            self.end_session(presented, name, upload.id, writer).await?;
+            return Err(UploadError::Digest { asked: digest, found });
+        }
+        // The order of an acknowledgement: the bytes and their folder, then the row, then the answer.
+        let writer = writer.sync().await?;
+        let finished = Finished { digest, size: writer.received() };
+        let (now, expires) = self.upload_times();
+        let done = self
+            .catalog
+            .write(move |tx| {
+                let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                Ok::<bool, UploadError>(tx.finish_upload(&may, &upload, &finished, now, expires)?)
+            })
+            .await?;
+        drop(writer);
+        if done { Ok(()) } else { Err(UploadError::Unknown) }
+    }
+
+    /// Ends a session without a blob (end-14).
+    pub async fn cancel_upload(&self, shown: &Shown, name: &PackageName, id: &str) -> Result<(), UploadError> {
+        let presented = self.presented(shown)?;
+        let claim = self.claim(id)?;
+        let (name, id) = (name.clone(), id.to_owned());
+        let ended = self.cancel(presented, name, id).await?;
+        drop(claim);
+        if ended { Ok(()) } else { Err(UploadError::Unknown) }
+    }
+
+    async fn end_session(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        id: String,
+        writer: Writer,
+    ) -> Result<(), UploadError> {
+        self.cancel(presented, name, id).await?;
+        drop(writer);
+        Ok(())
+    }
+
+    async fn cancel(&self, presented: Presented, name: PackageName, id: String) -> Result<bool, UploadError> {
+        let now = self.clock.now();
+        let cancel = move |tx: &mut WriteTx<'_, '_>| {
+            let may = crate::access::may_change::<Push, UploadError>(tx, &presented, &name, now)?;
+            Ok::<bool, UploadError>(tx.cancel_upload(&may, &id, now)?)
+        };
+        self.catalog.write(cancel).await
+    }
+
+    fn claim(&self, id: &str) -> Result<Claim, UploadError> {
+        // No session has such a name; it must not reach the set of claims.
+        if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(UploadError::Unknown);
+        }
+        Ok(self.store.claim(id)?)
+    }
+
+    fn refuse_too_large(&self, bytes: u64) -> Result<(), UploadError> {
+        let max = self.settings.layer_bytes_max;
+        if bytes > max { Err(UploadError::TooLarge { max }) } else { Ok(()) }
+    }
+
+    fn check_part(&self, upload: &Upload, part: Part) -> Result<(), UploadError> {
+        if let Some(range) = part.range {
+            if range.first != upload.received {
+                return Err(UploadError::OutOfOrder { id: upload.id.clone(), received: upload.received });
+            }
+            let expected = (range.last - range.first).saturating_add(1);
+            if let Some(found) = part.length.filter(|length| *length != expected) {
+                return Err(UploadError::Size { expected, found });
+            }
+            self.refuse_too_large(upload.received.saturating_add(expected))?;
+        }
+        self.refuse_too_large(upload.received.saturating_add(part.length.unwrap_or(0)))
+    }
+}
+
+struct NewUpload {
+    id: String,
+    key: String,
+    hash_state: Vec<u8>,
+}
+
+impl NewUpload {
+    fn random(algorithm: Algorithm) -> Result<Self, Fault> {
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).map_err(|_| Fault::Random)?;
+        Ok(NewUpload {
+            id: format!("{:032x}", u128::from_be_bytes(random)),
+            key: packhouse_blobs::new_key().map_err(Fault::Blobs)?,
+            hash_state: Hasher::new(algorithm).state(),
+        })
+    }
+}
+
+fn same_algorithm(upload: &Upload, writer: &Writer) -> bool {
+    Hasher::resume(&upload.hash_state).is_ok_and(|hasher| hasher.algorithm() == writer.algorithm())
+}
+
+fn same_length(upload: &Upload, writer: &Writer, part: Part) -> Result<(), UploadError> {
+    let found = writer.received() - upload.received;
+    match part.range.map(|range| (range.last - range.first).saturating_add(1)) {
+        Some(expected) if expected != found => Err(UploadError::Size { expected, found }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Runs to its end whether or not who asked still waits.
+async fn spawned<T: Send + 'static>(
+    work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
+) -> Result<T, UploadError> {
+    tokio::spawn(work).await.unwrap_or(Err(UploadError::Fault(Fault::Ended)))
+}
