@@ -1,0 +1,169 @@
+//! Dispatch: from a request to an endpoint and back.
+
+use crate::body::{Body, Incoming};
+use crate::challenge::Challenge;
+use crate::error::OciError;
+use crate::query::Query;
+use crate::route::{self, Endpoint, Pattern, RouteName};
+use crate::{blobs, lists, manifests, request, token, uploads};
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use packhouse_oci::{PackageName, V2Path};
+use packhouse_service::{Service, Shown};
+
+/// What requests may bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a manifest.
+    pub manifest_bytes_max: u64,
+}
+
+/// The edge over the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    service: Service,
+    limits: Limits,
+}
+
+/// A request with its parts parsed as far as every endpoint needs them.
+pub(crate) struct Call<'r, B> {
+    pub(crate) service: &'r Service,
+    pub(crate) limits: &'r Limits,
+    pub(crate) parts: &'r Parts,
+    pub(crate) query: Query<'r>,
+    pub(crate) shown: Shown,
+    pub(crate) challenge: Challenge<'r>,
+    pub(crate) body: B,
+}
+
+impl<B> Call<'_, B> {
+    pub(crate) fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+}
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+impl Edge {
+    /// The edge over a service.
+    pub fn new(service: Service, limits: Limits) -> Self {
+        Edge { service, limits }
+    }
+
+    /// Whether a path is this edge's.
+    pub fn serves(path: &str) -> bool {
+        path == "/token" || path == "/v2" || path.starts_with("/v2/")
+    }
+
+    /// Answers a request. `external_url` is how the client reaches this server: scheme, host and port.
+    pub async fn handle<B>(&self, request: Request<B>, external_url: &str) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let waits = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let body = Incoming::new(body, waits);
+        let (name, answer) = self.dispatch(&parts, body, external_url).await;
+        let mut response = answer.unwrap_or_else(OciError::render);
+        response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if parts.method == Method::HEAD {
+            // The headers say how long the body of a GET would be.
+            if let Some(Ok(length)) = exact_length(&response) {
+                response.headers_mut().entry(http::header::CONTENT_LENGTH).or_insert(length);
+            }
+            *response.body_mut() = Body::Empty;
+        }
+        response.extensions_mut().insert(name);
+        response
+    }
+
+    async fn dispatch<B>(
+        &self,
+        parts: &Parts,
+        body: Incoming<B>,
+        external_url: &str,
+    ) -> (RouteName, Result<Response<Body>, OciError>)
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        let none = RouteName("none");
+        let path = parts.uri.path();
+        let (pattern, path) = match V2Path::parse(path) {
+            Some(parsed) => (Pattern::of(&parsed), parsed),
+            None if path == "/token" => (Pattern::Token, V2Path::Base),
+            None => return (none, Err(OciError::no_such_endpoint())),
+        };
+        let Some(route) = route::find(&parts.method, pattern) else {
+            return (none, Err(OciError::method(&route::allowed(pattern))));
+        };
+        let query = match Query::parse(parts.uri.query().unwrap_or_default()) {
+            Ok(query) => query,
+            Err(error) => return (route.name, Err(error)),
+        };
+        let shown = request::shown(&parts.headers);
+        let challenge = Challenge::new(external_url, matches!(shown, Shown::Bearer(_)));
+        let call =
+            Call { service: &self.service, limits: &self.limits, parts, query, shown, challenge, body };
+        // Boxed: the endpoints' states differ much in size, and a connection holds the largest.
+        (route.name, Box::pin(run(route.endpoint, path, call)).await)
+    }
+}
+
+fn exact_length(response: &Response<Body>) -> Option<Result<HeaderValue, http::header::InvalidHeaderValue>> {
+    let length = http_body::Body::size_hint(response.body()).exact()?;
+    Some(HeaderValue::from_str(&length.to_string()))
+}
+
+async fn run<B>(endpoint: Endpoint, path: V2Path<'_>, call: Call<'_, B>) -> Result<Response<Body>, OciError>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    match endpoint {
+        Endpoint::Token => return token::get(call).await,
+        Endpoint::TokenPost => return token::post(call).await,
+        Endpoint::Base => return lists::base(call).await,
+        Endpoint::Catalog => return lists::catalog(call).await,
+        Endpoint::Tags
+        | Endpoint::Manifest
+        | Endpoint::PutManifest
+        | Endpoint::DeleteManifest
+        | Endpoint::Blob
+        | Endpoint::DeleteBlob
+        | Endpoint::BeginUpload
+        | Endpoint::Upload
+        | Endpoint::AppendUpload
+        | Endpoint::FinishUpload
+        | Endpoint::CancelUpload
+        | Endpoint::Referrers => {}
+    }
+    let name: PackageName = path.name().unwrap_or_default().parse()?;
+    let last = match &path {
+        V2Path::Manifest { reference: last, .. }
+        | V2Path::Blob { digest: last, .. }
+        | V2Path::Upload { id: last, .. }
+        | V2Path::Referrers { digest: last, .. } => last.as_ref(),
+        V2Path::Base | V2Path::Catalog | V2Path::TagsList { .. } | V2Path::Uploads { .. } => "",
+    };
+    match endpoint {
+        Endpoint::Tags => lists::tags(call, &name).await,
+        Endpoint::Manifest => manifests::get(call, &name, last).await,
+        Endpoint::PutManifest => manifests::put(call, &name, last).await,
+        Endpoint::DeleteManifest => manifests::delete(call, &name, last).await,
+        Endpoint::Blob => blobs::get(call, &name, last).await,
+        Endpoint::DeleteBlob => blobs::delete(call, &name, last).await,
+        Endpoint::BeginUpload => uploads::begin(call, &name).await,
+        Endpoint::Upload => uploads::status(call, &name, last).await,
+        Endpoint::AppendUpload => uploads::append(call, &name, last).await,
+        Endpoint::FinishUpload => uploads::finish(call, &name, last).await,
+        Endpoint::CancelUpload => uploads::cancel(call, &name, last).await,
+        Endpoint::Referrers => lists::referrers(call, &name, last).await,
+        Endpoint::Token | Endpoint::TokenPost | Endpoint::Base | Endpoint::Catalog => {
+            Err(OciError::no_such_endpoint())
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Answers that went well.
+
+use crate::body::Body;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RANGE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use packhouse_oci::Digest;
+use packhouse_service::Session;
+
+pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(crate) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// An answer being put together. A header value that could not be sent is left out: all of ours can.
+pub(crate) struct Answer(Response<Body>);
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode) -> Self {
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = status;
+        Answer(response)
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.headers_mut().insert(name, value);
+        }
+        self
+    }
+
+    pub(crate) fn digest(self, digest: &Digest) -> Self {
+        self.header(DOCKER_CONTENT_DIGEST, &digest.to_string())
+    }
+
+    pub(crate) fn location(self, path: &str) -> Self {
+        self.header(LOCATION, path)
+    }
+
+    /// Says that there is a next page. Relative: clients check that it stays on their host.
+    pub(crate) fn next(self, target: &str) -> Self {
+        self.header(LINK, &format!("<{target}>; rel=\"next\""))
+    }
+
+    /// With a body; for HEAD the same headers without it.
+    pub(crate) fn body(mut self, media_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let length = bytes.len();
+        *self.0.body_mut() = Body::from(bytes);
+        self.header(CONTENT_TYPE, media_type).header(CONTENT_LENGTH, &length.to_string())
+    }
+
+    pub(crate) fn stream(mut self, body: Body) -> Self {
+        *self.0.body_mut() = body;
+        self
+    }
+
+    pub(crate) fn json(self, value: &serde_json::Value) -> Self {
+        self.body("application/json", value.to_string())
+    }
+
+    /// Where an upload is and how far it came.
+    pub(crate) fn session(self, name: &str, session: &Session) -> Self {
+        self.location(&upload_path(name, &session.id))
+            .header(DOCKER_UPLOAD_UUID, &session.id)
+            .header(RANGE, &received_range(session.received))
+    }
+
+    pub(crate) fn done(self) -> Response<Body> {
+        self.0
+    }
+}
+
+pub(crate) fn upload_path(name: &str, id: &str) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}")
+}
+
+/// `0-<last>`; with nothing received `0-0`, since docker reads two numbers and `0--1` is none.
+pub(crate) fn received_range(received: u64) -> String {
+    format!("0-{}", received.saturating_sub(1))
+}
