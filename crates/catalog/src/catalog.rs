@@ -68,7 +68,12 @@ impl Catalog {
             }
             Place::Postgres { url, alone } => {
                 let (jobs, work) = bounded(QUEUE_MAX);
-                postgres::start(url, *alone, options.connections.max(2), observer.as_ref(), &work)?;
+                let connections = options.connections.max(2);
+                // The client drives its own runtime, which panics on a thread that already runs one.
+                let started = std::thread::scope(|scope| {
+                    scope.spawn(|| postgres::start(url, *alone, connections, observer.as_ref(), &work)).join()
+                });
+                started.unwrap_or(Err(CatalogError::Panicked))?;
                 Ok(Catalog { readers: jobs.clone(), writers: jobs })
             }
         }
