@@ -136,7 +136,9 @@ impl Scopes {
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Scopes, UnknownScope> {
         names.into_iter().try_fold(Scopes::NONE, |set, name| {
             let known = Self::NAMES.iter().find(|(known, _)| *known == name);
-            known.map(|(_, scope)| set.with(*scope)).ok_or_else(|| UnknownScope(name.chars().take(40).collect()))
+            known
+                .map(|(_, scope)| set.with(*scope))
+                .ok_or_else(|| UnknownScope(name.chars().take(40).collect()))
         })
     }
 }

@@ -38,7 +38,13 @@ mod tests {
 
     #[test]
     fn a_key_never_leaves_the_folder() {
-        for key in ["", "blobs/../../etc/passwd", "blobs/aa/..", "blobs/AA/00000000000000000000000000000000", "x/aa/b"] {
+        for key in [
+            "",
+            "blobs/../../etc/passwd",
+            "blobs/aa/..",
+            "blobs/AA/00000000000000000000000000000000",
+            "x/aa/b",
+        ] {
             assert!(matches!(path(Path::new("/d"), key), Err(BlobError::Key(_))), "{key}");
         }
     }

@@ -24,7 +24,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn open(path: PathBuf, hasher: Hasher, received: u64, claim: Claim) -> Result<Self, BlobError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        hasher: Hasher,
+        received: u64,
+        claim: Claim,
+    ) -> Result<Self, BlobError> {
         let failed = |doing| BlobError::file(doing, &path);
         let mut options = OpenOptions::new();
         let mut file = options

@@ -67,14 +67,8 @@ statement!(
                     AND (m.owner = 1 OR p.visibility = 1)))
      LIMIT 1"
 );
-statement!(
-    PUT_TRASH,
-    "INSERT INTO trash (storage_key, not_before) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-);
-statement!(
-    TRASH_DUE,
-    "SELECT storage_key FROM trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2"
-);
+statement!(PUT_TRASH, "INSERT INTO trash (storage_key, not_before) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+statement!(TRASH_DUE, "SELECT storage_key FROM trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2");
 statement!(REMOVE_TRASH, "DELETE FROM trash WHERE storage_key = $1");
 
 fn blob(row: &Row<'_>) -> Result<ReadableBlob, CatalogError> {
@@ -101,7 +95,12 @@ impl ReadTx<'_, '_> {
         let asked: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
         let values = [may.package().0.into(), Value::List(&asked)];
         let linked: HashSet<Vec<u8>> = self.rows(&LINKED, &values, |row| row.bytes(0))?.into_iter().collect();
-        Ok(digests.iter().zip(&asked).filter(|(_, bytes)| !linked.contains(*bytes)).map(|(digest, _)| *digest).collect())
+        Ok(digests
+            .iter()
+            .zip(&asked)
+            .filter(|(_, bytes)| !linked.contains(*bytes))
+            .map(|(digest, _)| *digest)
+            .collect())
     }
 
     /// The path of a package that holds the blob and that the account may be able to read; its facts decide.
@@ -154,7 +153,11 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Forgets bytes that were removed.
-    pub fn forget_trash(&mut self, _may: &Granted<'tx, Collect>, keys: &[TrashedKey]) -> Result<(), CatalogError> {
+    pub fn forget_trash(
+        &mut self,
+        _may: &Granted<'tx, Collect>,
+        keys: &[TrashedKey],
+    ) -> Result<(), CatalogError> {
         for key in keys {
             self.execute(&REMOVE_TRASH, &[key.0.as_str().into()])?;
         }

@@ -29,6 +29,7 @@ pub(crate) struct Connection {
     failure: Option<Failure>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are a few dozen of them in a process")]
 enum Database {
     Sqlite(rusqlite::Connection),
     Postgres { client: ::postgres::Client, prepared: HashMap<&'static str, ::postgres::Statement> },
@@ -52,12 +53,12 @@ impl Connection {
     /// Runs a text of our own without parameters: `BEGIN`, `COMMIT`, migrations.
     pub(crate) fn batch(&mut self, name: &'static str, text: &str) -> Result<(), CatalogError> {
         let done = match &mut self.database {
-            Database::Sqlite(connection) => {
-                connection.execute_batch(text).map_err(|source| CatalogError::Sqlite { statement: name, source })
-            }
-            Database::Postgres { client, .. } => {
-                client.batch_execute(text).map_err(|source| CatalogError::Postgres { statement: name, source })
-            }
+            Database::Sqlite(connection) => connection
+                .execute_batch(text)
+                .map_err(|source| CatalogError::Sqlite { statement: name, source }),
+            Database::Postgres { client, .. } => client
+                .batch_execute(text)
+                .map_err(|source| CatalogError::Postgres { statement: name, source }),
         };
         self.note(done)
     }
@@ -80,7 +81,9 @@ impl Connection {
         self.observe(statement);
         let done = match &mut self.database {
             Database::Sqlite(connection) => sqlite_query(connection, statement, values, each),
-            Database::Postgres { client, prepared } => postgres_query(client, prepared, statement, values, each),
+            Database::Postgres { client, prepared } => {
+                postgres_query(client, prepared, statement, values, each)
+            }
         };
         self.note(done)
     }
@@ -137,7 +140,9 @@ fn failure_of(error: &CatalogError) -> Failure {
             Failure::Repeat
         }
         // Sent to every session when the server stops or an operator ends it.
-        Some(code) if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN => Failure::Broken,
+        Some(code) if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN => {
+            Failure::Broken
+        }
         Some(_) => Failure::Final,
         None if source.is_closed() || std::error::Error::source(source).is_some() => Failure::Broken,
         None => Failure::Final,

@@ -65,7 +65,11 @@ statement!(LOCK_PACKAGE, "SELECT id FROM packages WHERE path = $1 AND deleted_at
 
 impl<'tx> ReadTx<'_, 'tx> {
     /// Who shows this, now. `None`: the credential is unknown, revoked or expired, or its account is suspended.
-    pub fn caller(&mut self, presented: &Presented, now: Micros) -> Result<Option<Caller<'tx>>, CatalogError> {
+    pub fn caller(
+        &mut self,
+        presented: &Presented,
+        now: Micros,
+    ) -> Result<Option<Caller<'tx>>, CatalogError> {
         let account = |row: &Row<'_>| {
             let who = Who::Account { id: AccountId(row.int(0)?), site_admin: row.int(1)? != 0 };
             Ok((who, Some(TokenId(row.int(3)?)), Scopes::from_number(row.int(2)?)))
@@ -104,7 +108,8 @@ impl<'tx> ReadTx<'_, 'tx> {
             Some((_, None)) | None => Standing::Stranger,
         };
         let package = self.row(&PACKAGE, &[path.into(), account.into()], |row| {
-            let visibility = Visibility::from_number(row.int(1)?).ok_or(CatalogError::Corrupt("visibility"))?;
+            let visibility =
+                Visibility::from_number(row.int(1)?).ok_or(CatalogError::Corrupt("visibility"))?;
             Ok((PackageId(row.int(0)?), visibility, row.int_or_null(2)?.and_then(Role::from_number)))
         })?;
         let granted = package.and_then(|(_, _, role)| role);

@@ -56,22 +56,37 @@ statement!(
     "SELECT id, path, visibility, created_at FROM packages
      WHERE owner_id = $3 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2"
 );
+// What holds no version yet, or none any more, is but a name, and not listed.
+statement!(
+    PATHS,
+    "SELECT p.path FROM packages p
+     WHERE p.path > $1 AND p.deleted_at IS NULL
+       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+     ORDER BY p.path LIMIT $2"
+);
 // Each part reads an index in its order and stops at the limit: the cost is the page's, not the site's.
 statement!(
     PATHS_VISIBLE,
     "SELECT path FROM (
-       SELECT * FROM (SELECT path FROM packages
-         WHERE visibility = 2 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2) AS public
+       SELECT * FROM (SELECT p.path FROM packages p
+         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS open
        UNION
-       SELECT * FROM (SELECT path FROM packages
-         WHERE owner_id = $3 AND path > $1 AND deleted_at IS NULL ORDER BY path LIMIT $2) AS own
+       SELECT * FROM (SELECT p.path FROM packages p
+         WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS own
        UNION
        SELECT * FROM (SELECT p.path FROM memberships m JOIN packages p ON p.owner_id = m.organization_id
          WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
          ORDER BY p.path LIMIT $2) AS organizations
        UNION
        SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
-         WHERE g.account_id = $3 AND p.path > $1 AND p.deleted_at IS NULL ORDER BY p.path LIMIT $2) AS granted
+         WHERE g.account_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS granted
      ) AS visible ORDER BY path LIMIT $2"
 );
 
@@ -94,7 +109,7 @@ impl ReadTx<'_, '_> {
     ) -> Result<Vec<String>, CatalogError> {
         let page = [after.into(), Value::Int(limit.into())];
         if may.because() == packhouse_access::Because::SiteAdmin {
-            return self.rows(&PACKAGES, &page, |row| row.text(1));
+            return self.rows(&PATHS, &page, |row| row.text(0));
         }
         let account = may.account().map_or(-1, |id| id.0);
         self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into()], |row| row.text(0))
@@ -116,7 +131,11 @@ impl ReadTx<'_, '_> {
     }
 
     /// The roles given on a package, by name; at most `limit`.
-    pub fn access(&mut self, may: &Granted<'_, Administer>, limit: u32) -> Result<Vec<AccessRow>, CatalogError> {
+    pub fn access(
+        &mut self,
+        may: &Granted<'_, Administer>,
+        limit: u32,
+    ) -> Result<Vec<AccessRow>, CatalogError> {
         self.rows(&GRANTS, &[may.package().0.into(), Value::Int(limit.into())], |row| {
             let role = Role::from_number(row.int(1)?).ok_or(CatalogError::Corrupt("role"))?;
             Ok(AccessRow { account: row.text(0)?, role })
@@ -167,7 +186,11 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Takes the role of an account; whether it had one.
-    pub fn revoke(&mut self, may: &Granted<'tx, Administer>, account: AccountId) -> Result<bool, CatalogError> {
+    pub fn revoke(
+        &mut self,
+        may: &Granted<'tx, Administer>,
+        account: AccountId,
+    ) -> Result<bool, CatalogError> {
         Ok(self.execute(&REMOVE_GRANT, &[may.package().0.into(), account.0.into()])? > 0)
     }
 

@@ -35,7 +35,8 @@ impl Statement {
     pub(crate) fn sqlite(&self) -> &str {
         self.sqlite.get_or_init(|| {
             let text = self.text.replace("{lock}", "").replace("{share}", "");
-            expand_lists(&text, |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))")).replace('$', "?")
+            expand_lists(&text, |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"))
+                .replace('$', "?")
         })
     }
 
@@ -208,7 +209,8 @@ mod tests {
 
     #[test]
     fn each_database_gets_its_own_spelling() {
-        let statement = Statement::new("x", "SELECT a FROM t WHERE b = $2 AND c IN {list $1} LIMIT $3 {lock}");
+        let statement =
+            Statement::new("x", "SELECT a FROM t WHERE b = $2 AND c IN {list $1} LIMIT $3 {lock}");
         assert_eq!(
             statement.sqlite(),
             "SELECT a FROM t WHERE b = ?2 AND c IN (SELECT unhex(value) AS item FROM json_each(?1)) LIMIT ?3 "

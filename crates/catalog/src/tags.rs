@@ -27,7 +27,12 @@ statement!(HAS_VERSION, "SELECT id FROM versions WHERE package_id = $1 AND delet
 
 impl ReadTx<'_, '_> {
     /// Names of tags in the order of bytes, after `after`.
-    pub fn tags(&mut self, may: &Granted<'_, Pull>, after: &str, limit: u32) -> Result<Vec<String>, CatalogError> {
+    pub fn tags(
+        &mut self,
+        may: &Granted<'_, Pull>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, CatalogError> {
         let values = [may.package().0.into(), after.into(), Value::Int(limit.into())];
         self.rows(&TAGS, &values, |row| row.text(0))
     }
@@ -61,7 +66,12 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Takes a tag away; whether it was there. Its version stays.
-    pub fn delete_tag(&mut self, may: &Granted<'tx, Delete>, tag: &Tag, now: Micros) -> Result<bool, CatalogError> {
+    pub fn delete_tag(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        tag: &Tag,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
         let values = [may.package().0.into(), tag.as_str().into(), now.0.into()];
         Ok(self.execute(&CLOSE_TAG_BY_NAME, &values)? > 0)
     }

@@ -95,7 +95,10 @@ statement!(
     REVOKE_CONFIGURED,
     "UPDATE tokens SET revoked_at = $2 WHERE kind = 2 AND hash <> $1 AND revoked_at IS NULL"
 );
-statement!(REVIVE_CONFIGURED, "UPDATE tokens SET revoked_at = NULL, account_id = $2 WHERE kind = 2 AND hash = $1");
+statement!(
+    REVIVE_CONFIGURED,
+    "UPDATE tokens SET revoked_at = NULL, account_id = $2 WHERE kind = 2 AND hash = $1"
+);
 statement!(SIGNING_KEYS, "SELECT name, private_key FROM signing_keys ORDER BY id DESC LIMIT 8");
 statement!(
     INSERT_SIGNING_KEY,

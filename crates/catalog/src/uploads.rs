@@ -181,7 +181,12 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Ends a session that is not finished; whether it was there. Its bytes go to the trash.
-    pub fn cancel_upload(&mut self, may: &Granted<'tx, Push>, id: &str, now: Micros) -> Result<bool, CatalogError> {
+    pub fn cancel_upload(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        id: &str,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
         let values = [id.into(), may.package().0.into(), owner(may)];
         let key = self.row(&REMOVE_UPLOAD, &values, |row| row.text(0))?;
         if let Some(key) = &key {

@@ -9,7 +9,11 @@ use http::{Response, StatusCode};
 use packhouse_oci::{Digest, ErrorCode, PackageName, Requested, requested};
 
 /// GET and HEAD, with one range. Never compressed: a layer's length and ranges are those of its bytes.
-pub(crate) async fn get<B>(call: Call<'_, B>, name: &PackageName, last: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn get<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    last: &str,
+) -> Result<Response<Body>, OciError> {
     let digest: Digest = last.parse()?;
     let failed = |error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull"));
     let found = call.service.blob(&call.shown, name, digest).await.map_err(failed)?;
@@ -51,7 +55,11 @@ pub(crate) async fn get<B>(call: Call<'_, B>, name: &PackageName, last: &str) ->
 }
 
 /// DELETE. 202 means that the package does not have it any more.
-pub(crate) async fn delete<B>(call: Call<'_, B>, name: &PackageName, last: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn delete<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    last: &str,
+) -> Result<Response<Body>, OciError> {
     let digest: Digest = last.parse()?;
     call.service
         .delete_blob(&call.shown, name, digest)

@@ -8,7 +8,8 @@ use crate::challenge::{Challenge, Problem};
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use packhouse_oci::{
-    ContentRangeError, DigestError, ErrorCode, ManifestError, MediaTypeError, NameError, ReferenceError, TagError,
+    ContentRangeError, DigestError, ErrorCode, ManifestError, MediaTypeError, NameError, ReferenceError,
+    TagError,
 };
 use packhouse_service::{
     DeleteError, Denied, Fault, ListError, PullError, PushError, Refusal, Refused, TokenError, UploadError,
@@ -62,7 +63,8 @@ impl OciError {
     }
 
     pub(crate) fn unauthorized(challenge: &Challenge<'_>) -> Self {
-        let error = OciError::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "authentication required");
+        let error =
+            OciError::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "authentication required");
         error.header(WWW_AUTHENTICATE, &challenge.render(None))
     }
 
@@ -118,7 +120,9 @@ impl OciError {
             Refusal::NotFound => OciError::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::NameUnknown,
-                format!("there is no package `{path}` that you may see; check its name and the account you logged in with"),
+                format!(
+                    "there is no package `{path}` that you may see; check its name and the account you logged in with"
+                ),
             ),
             Refusal::Role { has, needs } => OciError::forbidden(format!(
                 "permission_denied: {}_package: your role on `{path}` is {has}, this takes {needs}; an admin of the \
@@ -138,9 +142,11 @@ impl OciError {
         tracing::error!(error = fault as &dyn std::error::Error, "a request failed");
         if fault.passes() {
             let message = "the server cannot do this right now; try again in a moment";
-            OciError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message).header(RETRY_AFTER, "2")
+            OciError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+                .header(RETRY_AFTER, "2")
         } else {
-            let message = "the server failed; its operator finds the cause in the log under this answer's X-Request-Id";
+            let message =
+                "the server failed; its operator finds the cause in the log under this answer's X-Request-Id";
             OciError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, message)
         }
     }

@@ -42,7 +42,8 @@ pub(crate) async fn catalog<B>(call: Call<'_, B>) -> Result<Response<Body>, OciE
     let page = page.map_err(|error| OciError::list(&error, &call.challenge.catalog()))?;
     let mut answer = Answer::new(StatusCode::OK).json(&serde_json::json!({ "repositories": page.names }));
     if let Some(last) = page.names.last().filter(|_| page.more) {
-        answer = answer.next(&format!("/v2/_catalog?n={n}&last={}", utf8_percent_encode(last, NON_ALPHANUMERIC)));
+        answer =
+            answer.next(&format!("/v2/_catalog?n={n}&last={}", utf8_percent_encode(last, NON_ALPHANUMERIC)));
     }
     Ok(answer.done())
 }
@@ -55,8 +56,10 @@ pub(crate) async fn tags<B>(call: Call<'_, B>, name: &PackageName) -> Result<Res
         last.parse::<Tag>()?;
     }
     let page = call.service.tags(&call.shown, name, last.to_owned(), n).await;
-    let page = page.map_err(|error| OciError::list(&error, &call.challenge.package(name.as_str(), "pull")))?;
-    let mut answer = Answer::new(StatusCode::OK).json(&serde_json::json!({ "name": name, "tags": page.names }));
+    let page =
+        page.map_err(|error| OciError::list(&error, &call.challenge.package(name.as_str(), "pull")))?;
+    let mut answer =
+        Answer::new(StatusCode::OK).json(&serde_json::json!({ "name": name, "tags": page.names }));
     if let Some(last) = page.names.last().filter(|_| page.more) {
         let last = utf8_percent_encode(last, NON_ALPHANUMERIC);
         answer = answer.next(&format!("/v2/{name}/tags/list?n={n}&last={last}"));
@@ -88,11 +91,15 @@ pub(crate) async fn referrers<B>(
     let after = match call.query.get("after") {
         None => 0,
         Some(text) => text.parse::<i64>().ok().filter(|after| *after >= 0).ok_or_else(|| {
-            OciError::bad_request(ErrorCode::PaginationNumberInvalid, "`after` comes from the `Link` of the page before")
+            OciError::bad_request(
+                ErrorCode::PaginationNumberInvalid,
+                "`after` comes from the `Link` of the page before",
+            )
         })?,
     };
     let page = call.service.referrers(&call.shown, name, subject, types.clone(), after).await;
-    let page = page.map_err(|error| OciError::list(&error, &call.challenge.package(name.as_str(), "pull")))?;
+    let page =
+        page.map_err(|error| OciError::list(&error, &call.challenge.package(name.as_str(), "pull")))?;
     let descriptors: Vec<ReferrerDescriptor<'_>> = page
         .referrers
         .iter()
@@ -123,7 +130,9 @@ fn artifact_types<B>(call: &Call<'_, B>) -> Result<Vec<String>, OciError> {
     let mut types: Vec<String> = Vec::new();
     for wanted in call.query.all("artifactType") {
         // Artifact types are media types by convention only; what cannot be one at all is a mistake.
-        let odd = wanted.is_empty() || wanted.len() > 255 || wanted.chars().any(|c| c.is_control() || c.is_whitespace());
+        let odd = wanted.is_empty()
+            || wanted.len() > 255
+            || wanted.chars().any(|c| c.is_control() || c.is_whitespace());
         if odd {
             let message = "`artifactType` is a media type, such as `application/vnd.example+json`";
             return Err(OciError::bad_request(ErrorCode::Unsupported, message));

@@ -19,16 +19,22 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// GET and HEAD. The type a manifest was pushed with is served whatever `Accept` says: refusing on a missing
 /// match breaks clients that list only some types, and there is no conversion.
-pub(crate) async fn get<B>(call: Call<'_, B>, name: &PackageName, last: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn get<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    last: &str,
+) -> Result<Response<Body>, OciError> {
     let reference: Reference = last.parse()?;
     let found = if call.is_head() {
         call.service.manifest_head(&call.shown, name, &reference).await
     } else {
         call.service.manifest(&call.shown, name, &reference).await
     };
-    let found = found.map_err(|error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull")))?;
+    let found =
+        found.map_err(|error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull")))?;
     let tag = format!("\"{}\"", found.digest);
-    let unchanged = call.parts.headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let unchanged =
+        call.parts.headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     if unchanged {
         return Ok(Answer::new(StatusCode::NOT_MODIFIED).digest(&found.digest).header(ETAG, &tag).done());
     }
@@ -41,7 +47,11 @@ pub(crate) async fn get<B>(call: Call<'_, B>, name: &PackageName, last: &str) ->
 }
 
 /// PUT. 201 means that all of it is on disk.
-pub(crate) async fn put<B>(call: Call<'_, B>, name: &PackageName, last: &str) -> Result<Response<Body>, OciError>
+pub(crate) async fn put<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    last: &str,
+) -> Result<Response<Body>, OciError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -58,14 +68,12 @@ where
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or_default().parse::<MediaType>())
         .transpose()?;
+    let failed = |error| OciError::push(&error, &call.challenge.package(name.as_str(), "pull,push"));
+    call.service.may_push(&call.shown, name).await.map_err(failed)?;
     let by_query = !tags.is_empty();
     let bytes = request::read(headers, call.body, "a manifest", call.limits.manifest_bytes_max).await?;
     let put = PutManifest { reference, tags, media_type, bytes: bytes.into() };
-    let done = call
-        .service
-        .put_manifest(&call.shown, name, put)
-        .await
-        .map_err(|error| OciError::push(&error, &call.challenge.package(name.as_str(), "pull,push")))?;
+    let done = call.service.put_manifest(&call.shown, name, put).await.map_err(failed)?;
     let mut answer = Answer::new(StatusCode::CREATED)
         .digest(&done.digest)
         .location(&format!("/v2/{name}/manifests/{}", done.digest));
@@ -80,7 +88,11 @@ where
 }
 
 /// DELETE: of a tag takes the tag away, of a digest deletes the manifest. 202 means that it is gone.
-pub(crate) async fn delete<B>(call: Call<'_, B>, name: &PackageName, last: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn delete<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    last: &str,
+) -> Result<Response<Body>, OciError> {
     let reference: Reference = last.parse()?;
     call.service
         .delete_manifest(&call.shown, name, &reference)

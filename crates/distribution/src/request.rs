@@ -42,7 +42,8 @@ pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<(), OciError> {
     match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
         None | Some(b"" | b"identity") => Ok(()),
         Some(_) => {
-            let message = "send the body without a Content-Encoding: its digest is that of the bytes as they come";
+            let message =
+                "send the body without a Content-Encoding: its digest is that of the bytes as they come";
             Err(OciError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::Unsupported, message))
         }
     }

@@ -38,7 +38,8 @@ where
     let form = request::read(&call.parts.headers, call.body, "a form", FORM_BYTES_MAX).await?;
     let form = std::str::from_utf8(&form).unwrap_or_default();
     let form = Query::parse(form)?;
-    let missing = |what: &str| OciError::bad_request(ErrorCode::Unsupported, format!("the form has no `{what}`"));
+    let missing =
+        |what: &str| OciError::bad_request(ErrorCode::Unsupported, format!("the form has no `{what}`"));
     let grant = match form.get("grant_type") {
         Some("password") => Grant::Shown(Shown::Basic {
             user: form.get("username").unwrap_or_default().to_owned(),

@@ -47,7 +47,11 @@ where
 }
 
 /// GET: where the session stands.
-pub(crate) async fn status<B>(call: Call<'_, B>, name: &PackageName, id: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn status<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    id: &str,
+) -> Result<Response<Body>, OciError> {
     let challenge = call.challenge.package(name.as_str(), ACTIONS);
     let session = call.service.upload(&call.shown, name, id).await;
     let session = session.map_err(|error| OciError::upload(&error, name.as_str(), &challenge))?;
@@ -55,7 +59,11 @@ pub(crate) async fn status<B>(call: Call<'_, B>, name: &PackageName, id: &str) -
 }
 
 /// PATCH: a part, at its range or behind the last one. 202 means that the bytes are on disk.
-pub(crate) async fn append<B>(call: Call<'_, B>, name: &PackageName, id: &str) -> Result<Response<Body>, OciError>
+pub(crate) async fn append<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    id: &str,
+) -> Result<Response<Body>, OciError>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
@@ -67,7 +75,11 @@ where
 }
 
 /// PUT: the last part, if there is one, and the digest. 201 means that the blob is verified and on disk.
-pub(crate) async fn finish<B>(call: Call<'_, B>, name: &PackageName, id: &str) -> Result<Response<Body>, OciError>
+pub(crate) async fn finish<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    id: &str,
+) -> Result<Response<Body>, OciError>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
@@ -84,7 +96,11 @@ where
 }
 
 /// DELETE: ends the session.
-pub(crate) async fn cancel<B>(call: Call<'_, B>, name: &PackageName, id: &str) -> Result<Response<Body>, OciError> {
+pub(crate) async fn cancel<B>(
+    call: Call<'_, B>,
+    name: &PackageName,
+    id: &str,
+) -> Result<Response<Body>, OciError> {
     let challenge = call.challenge.package(name.as_str(), ACTIONS);
     let cancelled = call.service.cancel_upload(&call.shown, name, id).await;
     cancelled.map_err(|error| OciError::upload(&error, name.as_str(), &challenge))?;
@@ -94,7 +110,8 @@ pub(crate) async fn cancel<B>(call: Call<'_, B>, name: &PackageName, id: &str) -
 fn part<B>(call: &Call<'_, B>) -> Result<Part, OciError> {
     let headers = &call.parts.headers;
     refuse_encoding(headers)?;
-    let range = headers.get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default().parse()).transpose()?;
+    let range =
+        headers.get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default().parse()).transpose()?;
     Ok(Part { range, length: content_length(headers) })
 }
 

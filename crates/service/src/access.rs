@@ -1,15 +1,17 @@
 //! The way into a package: who asks, what is known, what they may.
 
 use crate::Denied;
-use packhouse_access::{
-    Action, Caller, Granted, Push, decide, decide_create,
-};
+use packhouse_access::Refused;
+use packhouse_access::{Action, Caller, Granted, Push, decide, decide_create};
 use packhouse_catalog::{CatalogError, Micros, Presented, ReadTx, WriteTx};
 use packhouse_oci::PackageName;
-use packhouse_access::Refused;
 
 /// Who shows this, in this transaction.
-pub(crate) fn caller<'tx, E>(tx: &mut ReadTx<'_, 'tx>, presented: &Presented, now: Micros) -> Result<Caller<'tx>, E>
+pub(crate) fn caller<'tx, E>(
+    tx: &mut ReadTx<'_, 'tx>,
+    presented: &Presented,
+    now: Micros,
+) -> Result<Caller<'tx>, E>
 where
     E: From<CatalogError> + From<Denied>,
 {

@@ -125,7 +125,8 @@ impl Keys {
             let actions = access.actions.iter().map(|name| Actions::from_name(name));
             (access.name.clone(), actions.fold(Actions::NONE, Actions::with))
         });
-        let catalog = claims.access.iter().any(|access| access.kind == "registry" && access.name == "catalog");
+        let catalog =
+            claims.access.iter().any(|access| access.kind == "registry" && access.name == "catalog");
         let bound = Bound { packages: packages.collect(), catalog };
         Some(match claims.token {
             Some(token) => Presented::Bearer { token: TokenId(token), bound },

@@ -30,7 +30,12 @@ impl Service {
     }
 
     /// Makes a blob unreadable in the package (end-10). Other packages keep it.
-    pub async fn delete_blob(&self, shown: &Shown, name: &PackageName, digest: Digest) -> Result<(), DeleteError> {
+    pub async fn delete_blob(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        digest: Digest,
+    ) -> Result<(), DeleteError> {
         let presented = self.presented(shown)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.catalog

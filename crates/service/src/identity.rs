@@ -57,14 +57,19 @@ fn presented(shown: &Shown, keys: &Keys, now: packhouse_catalog::Micros) -> Resu
         Shown::Bearer(token) if token.is_empty() || token.len() > CREDENTIAL_MAX => Err(Denied::Credential),
         // What Homebrew and others send to ghcr.io in place of an anonymous token: the base64 of `A`.
         Shown::Bearer(token) if token == "QQ==" => Ok(Presented::Anonymous { bound: None }),
-        Shown::Bearer(token) if bearer::looks_signed(token) => keys.verify(token, now).ok_or(Denied::Credential),
-        Shown::Bearer(token) => Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) }),
+        Shown::Bearer(token) if bearer::looks_signed(token) => {
+            keys.verify(token, now).ok_or(Denied::Credential)
+        }
+        Shown::Bearer(token) => {
+            Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) })
+        }
     }
 }
 
 /// The token inside a base64 of `token` or `user:token`.
 fn decoded(text: &str) -> Option<String> {
-    let bytes = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD].iter().find_map(|base| base.decode(text).ok())?;
+    let bytes =
+        [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD].iter().find_map(|base| base.decode(text).ok())?;
     let text = String::from_utf8(bytes).ok()?;
     let token = text.split_once(':').map_or(text.as_str(), |(_, token)| token);
     Some(token.trim_end_matches('\n').to_owned())

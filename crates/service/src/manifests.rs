@@ -1,8 +1,9 @@
 //! Pushing manifests (distribution-spec, "Pushing manifests", end-7).
 
-use crate::access::may_push;
+use crate::access::{caller, may_push};
 use crate::identity::Shown;
 use crate::{PushError, Service};
+use packhouse_access::{Push, decide, decide_create};
 use packhouse_catalog::NewManifest;
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, PackageName, Reference, Tag};
 
@@ -31,6 +32,25 @@ pub struct ManifestPut {
 }
 
 impl Service {
+    /// Whether the caller may push to the package now, or create it. Asked before megabytes are read; asked for
+    /// real in the transaction that stores them.
+    pub async fn may_push(&self, shown: &Shown, name: &PackageName) -> Result<(), PushError> {
+        let presented = self.presented(shown)?;
+        let (name, now) = (name.clone(), self.clock.now());
+        self.catalog
+            .read(move |tx| {
+                let caller = caller::<PushError>(tx, &presented, now)?;
+                let facts = tx.facts(&caller, name.as_str())?;
+                if facts.exists() {
+                    decide::<Push>(&facts)?;
+                } else {
+                    decide_create(&facts)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// Stores a manifest and moves its tags, in one transaction.
     pub async fn put_manifest(
         &self,
@@ -99,8 +119,8 @@ fn parse(
     }
     let parsed = Manifest::parse(media_type, &bytes)?;
     // A map of strings always serialises.
-    let annotations =
-        (!parsed.annotations.is_empty()).then(|| serde_json::to_string(&parsed.annotations).unwrap_or_default());
+    let annotations = (!parsed.annotations.is_empty())
+        .then(|| serde_json::to_string(&parsed.annotations).unwrap_or_default());
     Ok(NewManifest { digest, payload: bytes, parsed, annotations })
 }
 

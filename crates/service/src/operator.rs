@@ -7,10 +7,12 @@ use crate::identity::hash;
 use crate::token_format::Secret;
 use crate::{Denied, Service};
 use packhouse_access::{
-    AccountId, Administer, Granted, Operate, Refused, Role, Scopes, TokenId, UnknownScope, UnknownWord, Visibility,
-    decide, decide_operate,
+    AccountId, Administer, Granted, Operate, Refused, Role, Scopes, TokenId, UnknownScope, UnknownWord,
+    Visibility, decide, decide_operate,
 };
-use packhouse_catalog::{Account, AccountKind, CatalogError, Micros, NewToken, Presented, TokenKind, WriteTx};
+use packhouse_catalog::{
+    Account, AccountKind, CatalogError, Micros, NewToken, Presented, TokenKind, WriteTx,
+};
 use packhouse_oci::{AccountName, NameError, PackageName};
 use serde::{Deserialize, Serialize};
 
@@ -437,7 +439,9 @@ impl Desk<'_> {
                 let org = organization(tx, org)?;
                 let members = tx.members(may, org.id, "", LIST_MAX)?.into_iter();
                 let role = |owner| if owner { "owner" } else { "member" }.to_owned();
-                Ok(Answer::Members(members.map(|m| MemberView { user: m.name, role: role(m.owner) }).collect()))
+                Ok(Answer::Members(
+                    members.map(|m| MemberView { user: m.name, role: role(m.owner) }).collect(),
+                ))
             }
             _ => {
                 let organizations = tx.accounts(may, AccountKind::Organization, "", LIST_MAX)?;

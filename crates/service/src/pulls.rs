@@ -38,7 +38,12 @@ impl BlobFound {
 }
 
 fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
-    Ok(ManifestFound { digest: row.digest, media_type: row.media_type()?, size: row.size, payload: row.payload })
+    Ok(ManifestFound {
+        digest: row.digest,
+        media_type: row.media_type()?,
+        size: row.size,
+        payload: row.payload,
+    })
 }
 
 impl Service {
@@ -75,7 +80,8 @@ impl Service {
             .catalog
             .read(move |tx| {
                 let may = may::<Pull, PullError>(tx, &presented, &name, now)?;
-                let row = if whole { tx.manifest(&may, &reference)? } else { tx.manifest_head(&may, &reference)? };
+                let row =
+                    if whole { tx.manifest(&may, &reference)? } else { tx.manifest_head(&may, &reference)? };
                 row.ok_or_else(|| PullError::ManifestUnknown(reference.clone()))
             })
             .await?;
@@ -83,7 +89,12 @@ impl Service {
     }
 
     /// Finds a blob of the package (end-2).
-    pub async fn blob(&self, shown: &Shown, name: &PackageName, digest: Digest) -> Result<BlobFound, PullError> {
+    pub async fn blob(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        digest: Digest,
+    ) -> Result<BlobFound, PullError> {
         let presented = self.presented(shown)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.catalog

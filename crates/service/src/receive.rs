@@ -49,7 +49,9 @@ where
         if gathered >= PIECE_BYTES {
             gathered = 0;
             match writing.ended().await {
-                Ok(writer) => writing = Writing::Running(tokio::spawn(writer.write(std::mem::take(&mut piece)))),
+                Ok(writer) => {
+                    writing = Writing::Running(tokio::spawn(writer.write(std::mem::take(&mut piece))));
+                }
                 Err(error) => return Received { writer: None, end: Err(error.into()) },
             }
         }
@@ -64,6 +66,7 @@ where
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one in a request, on its own stack")]
 enum Writing {
     Idle(Writer),
     Running(JoinHandle<Result<Writer, BlobError>>),

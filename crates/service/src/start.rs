@@ -1,10 +1,10 @@
 //! Putting the house together, and its first day.
 
+use crate::Denied;
 use crate::bearer::Keys;
 use crate::clock::Clock;
 use crate::identity::hash;
 use crate::token_format::Secret;
-use crate::Denied;
 use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
 use packhouse_blobs::{BlobError, FileStore};
 use packhouse_catalog::{
@@ -139,6 +139,10 @@ impl Service {
     }
 
     /// Whether the catalog answers.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is not general enough over the transaction's lifetimes"
+    )]
     pub async fn ready(&self) -> Result<(), CatalogError> {
         self.catalog.read(|tx| tx.ping()).await
     }

@@ -125,4 +125,3 @@ fn actions(facts: &PackageFacts<'_>, scopes: Scopes, asked: Actions) -> Actions 
         .with(allowed(decide::<Push>(facts).is_ok(), Push::SCOPE.0, Actions::PUSH))
         .with(allowed(decide::<Delete>(facts).is_ok(), Delete::SCOPE.0, Actions::DELETE))
 }
-

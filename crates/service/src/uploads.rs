@@ -130,7 +130,17 @@ impl Service {
         let upload = self.begin(presented.clone(), name.clone(), digest.algorithm()).await?;
         let claim = self.store.claim(&upload.id)?;
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await }).await
+        spawned(async move {
+            let id = upload.id.clone();
+            let done =
+                service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body).await;
+            if done.is_err() {
+                // The client was never told of the session, so nobody will resume it.
+                service.cancel(presented, name, id).await?;
+            }
+            done
+        })
+        .await
     }
 
     /// Where a session stands (end-13).
@@ -142,7 +152,12 @@ impl Service {
         }
     }
 
-    async fn session(&self, presented: Presented, name: PackageName, id: String) -> Result<Upload, UploadError> {
+    async fn session(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        id: String,
+    ) -> Result<Upload, UploadError> {
         let now = self.clock.now();
         self.catalog
             .read(move |tx| {
@@ -190,11 +205,18 @@ impl Service {
     {
         let writer = self.store.writer(&upload, claim).await?;
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
-        let Some(writer) = received.writer else { return Err(received.end.err().unwrap_or(Fault::Ended.into())) };
+        let Some(writer) = received.writer else {
+            return Err(received.end.err().unwrap_or(Fault::Ended.into()));
+        };
         let end = received.end.and_then(|()| same_length(&upload, &writer, part));
-        if let Err(error @ (UploadError::Size { .. } | UploadError::TooLarge { .. })) = end {
+        match end {
             // Nothing of it is taken: the session stands where it stood.
-            return Err(error);
+            Err(error @ UploadError::Size { .. }) => return Err(error),
+            Err(error @ UploadError::TooLarge { .. }) => {
+                self.end_session(presented, name, upload.id, writer).await?;
+                return Err(error);
+            }
+            Ok(()) | Err(_) => {}
         }
         let session = self.record(presented, name, upload, writer).await?;
         end.map(|()| session)
@@ -245,7 +267,8 @@ impl Service {
             None => self.check_part(&upload, part)?,
         }
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await }).await
+        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await })
+            .await
     }
 
     async fn finish_claimed<B>(
@@ -262,12 +285,18 @@ impl Service {
     {
         let writer = self.store.writer(&upload, claim).await?.with_algorithm(digest.algorithm());
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
-        let Some(writer) = received.writer else { return Err(received.end.err().unwrap_or(Fault::Ended.into())) };
+        let Some(writer) = received.writer else {
+            return Err(received.end.err().unwrap_or(Fault::Ended.into()));
+        };
         match received.end {
             Ok(()) => {}
             // Kept for a client that resumes, when the hash so far is the session's own.
             Err(error @ UploadError::Interrupted) if same_algorithm(&upload, &writer) => {
                 self.record(presented, name, upload, writer).await?;
+                return Err(error);
+            }
+            Err(error @ UploadError::TooLarge { .. }) => {
+                self.end_session(presented, name, upload.id, writer).await?;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -293,7 +322,12 @@ impl Service {
     }
 
     /// Ends a session without a blob (end-14).
-    pub async fn cancel_upload(&self, shown: &Shown, name: &PackageName, id: &str) -> Result<(), UploadError> {
+    pub async fn cancel_upload(
+        &self,
+        shown: &Shown,
+        name: &PackageName,
+        id: &str,
+    ) -> Result<(), UploadError> {
         let presented = self.presented(shown)?;
         let claim = self.claim(id)?;
         let (name, id) = (name.clone(), id.to_owned());
@@ -302,6 +336,7 @@ impl Service {
         if ended { Ok(()) } else { Err(UploadError::Unknown) }
     }
 
+    /// Ends a session whose bytes can become no blob; they go with the next sweep.
     async fn end_session(
         &self,
         presented: Presented,
