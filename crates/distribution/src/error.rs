@@ -30,7 +30,7 @@ impl OciError {
         OciError { status, code, message: message.into(), detail: None, headers: HeaderMap::new() }
     }
 
-    fn detail(mut self, detail: impl ToString) -> Self {
+    fn detail(mut self, detail: &impl ToString) -> Self {
         self.detail = Some(detail.to_string());
         self
     }

@@ -39,7 +39,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Bodies are stored as they come, so an encoding on top of them has no place.
 pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<(), OciError> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),
         Some(_) => {
             let message =
