@@ -53,6 +53,9 @@ pub enum CatalogError {
     /// The program could not start one of its threads.
     #[error("starting a thread of the catalog")]
     Thread(#[source] std::io::Error),
+    /// The folder of a new catalog could not be synced.
+    #[error("syncing the catalog's folder")]
+    Folder(#[source] std::io::Error),
     /// Another server uses the same database with files of its own.
     #[error("another server uses this database; files and several nodes do not go together")]
     TakenByAnother,

@@ -9,6 +9,7 @@ use crate::connection::{Connection, Observer};
 use crate::{CatalogError, schema};
 use crossbeam_channel::Receiver;
 use rusqlite::OpenFlags;
+use std::fs::File;
 use std::path::Path;
 use std::thread;
 
@@ -24,6 +25,9 @@ pub(crate) fn start(
 ) -> Result<(), CatalogError> {
     let mut writer = open(path, observer, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     schema::migrate(&mut writer, schema::Dialect::Sqlite)?;
+    // The file's name is on disk only when its folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(CatalogError::Folder)?;
     for number in 0..readers {
         let mut reader = open(path, observer, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let reads = reads.clone();
