@@ -1,13 +1,12 @@
 //! Dispatch: from a request to an endpoint and back.
 
-use crate::body::{Body, Incoming};
+use crate::body::Body;
 use crate::challenge::Challenge;
 use crate::error::OciError;
 use crate::query::Query;
 use crate::route::{self, Endpoint, Pattern, RouteName};
 use crate::{blobs, lists, manifests, request, token, uploads};
 use bytes::Bytes;
-use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use packhouse_oci::{PackageName, V2Path};
@@ -60,15 +59,10 @@ impl Edge {
     /// Answers a request. `external_url` is how the client reaches this server: scheme, host and port.
     pub async fn handle<B>(&self, request: Request<B>, external_url: &str) -> Response<Body>
     where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let (parts, body) = request.into_parts();
-        let waits = parts
-            .headers
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let body = Incoming::new(body, waits);
         let (name, answer) = self.dispatch(&parts, body, external_url).await;
         let mut response = answer.unwrap_or_else(OciError::render);
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -86,11 +80,11 @@ impl Edge {
     async fn dispatch<B>(
         &self,
         parts: &Parts,
-        body: Incoming<B>,
+        body: B,
         external_url: &str,
     ) -> (RouteName, Result<Response<Body>, OciError>)
     where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let none = RouteName("none");
@@ -123,7 +117,7 @@ fn exact_length(response: &Response<Body>) -> Option<Result<HeaderValue, http::h
 
 async fn run<B>(endpoint: Endpoint, path: V2Path<'_>, call: Call<'_, B>) -> Result<Response<Body>, OciError>
 where
-    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     match endpoint {
