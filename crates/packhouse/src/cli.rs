@@ -1,0 +1,95 @@
+//! The command line.
+//!
+//! `serve` and `config` read the configuration; all other commands are the operator's: they go to the running
+//! server over its socket, or do their work themselves, under the lock, when no server runs. What a command
+//! prints goes to stdout, what went wrong to stderr with exit status 1 (2 for a command line that is wrong).
+
+mod args;
+mod duration;
+mod flags;
+mod operator;
+mod output;
+
+pub use args::Cli;
+pub use flags::ConfigFlags;
+
+use crate::config::{self, Loaded, TlsFiles};
+use crate::{serve, telemetry, tls};
+use anyhow::Context;
+use args::{Act, ConfigAct};
+use clap::Parser;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tracing::warn;
+
+/// For threads that still wait for a disk when the server has ended.
+const RUNTIME_END_TIME: Duration = Duration::from_secs(2);
+
+/// Runs the program on this process's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Cli::parse().act {
+        Act::Serve(flags) => serve(flags),
+        Act::Config { act: ConfigAct::Check { flags, json } } => check(flags, json),
+        Act::Config { act: ConfigAct::Reference } => output::print(&config::reference()),
+        Act::User { act, flags } => operator::run(act.command(), &flags),
+        Act::Org { act, flags } => operator::run(act.command(), &flags),
+        Act::Token { act, flags } => operator::run(act.command(), &flags),
+        Act::Package { act, flags } => operator::run(act.command(), &flags),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(flags: ConfigFlags) -> anyhow::Result<()> {
+    let Loaded { config, warning, .. } = config::load(flags.into_inputs())?;
+    telemetry::logs::begin(&config.log, config.log_format)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    // Whatever this process makes is its owner's alone: the catalog holds hashes and keys.
+    umask(Mode::from_raw_mode(0o077));
+    raise_file_limit();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve::serve(&config));
+    runtime.shutdown_timeout(RUNTIME_END_TIME);
+    ended
+}
+
+fn check(flags: ConfigFlags, json: bool) -> anyhow::Result<()> {
+    let Loaded { config, rows, warning } = config::load(flags.into_inputs())?;
+    if let Some(warning) = warning {
+        output::warn(&warning);
+    }
+    if let Some(files) = &config.tls {
+        check_tls(files)?;
+    }
+    output::print(&if json { output::json(&rows)? } else { output::settings(&rows) })
+}
+
+fn check_tls(files: &TlsFiles) -> anyhow::Result<()> {
+    tls::Tls::new(files.clone())?;
+    Ok(())
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("cannot start the threads of the server")
+}
+
+/// Every connection and every open blob is a file descriptor, and the usual limit of 1,024 dates from programs
+/// that used `select`. What the system allows at the most is ours to take.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,62 @@
+//! An operator's command: by the running server if there is one, by ourselves under the lock if not.
+
+use super::args::OperatorFlags;
+use super::flags::ConfigFlags;
+use super::output;
+use crate::config::{self, Config, Loaded};
+use crate::lock::{DataFolder, LockError};
+use crate::{serve, socket, telemetry};
+use anyhow::{Context, bail};
+use packhouse_service::operator::{Answer, Command};
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::time::Instant;
+
+/// How long to wait for a server that holds the lock but does not listen yet, or no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+/// Of our own work only what went wrong is of interest.
+const LOG_FILTER: &str = "warn";
+
+/// Runs a command and prints what came of it.
+pub(super) fn run(command: Command, flags: &OperatorFlags) -> anyhow::Result<()> {
+    let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
+    let Loaded { config, .. } = config::load(inputs)?;
+    telemetry::logs::begin(LOG_FILTER, config.log_format)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let answer = runtime.block_on(answer(&config, command))?;
+    output::print(&if flags.json { output::json_of(answer)? } else { output::text_of(answer)? })
+}
+
+async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {
+    // A mistyped folder would otherwise become an empty registry.
+    if !config.data.is_dir() {
+        bail!(
+            "there is no data folder `{}`; name the server's folder with --data, or start `packhouse serve` first",
+            config.data.display()
+        );
+    }
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = socket::ask(&config.data, &command).await? {
+            return Ok(answer);
+        }
+        match DataFolder::open(&config.data) {
+            Ok(folder) => return ourselves(config, &folder, command).await,
+            // It is just starting or ending.
+            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn ourselves(config: &Config, folder: &DataFolder, command: Command) -> anyhow::Result<Answer> {
+    let opened = serve::open(config, folder).await?;
+    if let Some(first) = &opened.first_start {
+        // The folder was empty, so this was the first start, and the token is shown at no other time. Not on
+        // stdout: that is for the answer.
+        output::note(&serve::welcome(config, config.listen, first));
+    }
+    Ok(opened.service.operate(command).await)
+}

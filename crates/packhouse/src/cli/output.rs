@@ -1,0 +1,247 @@
+//! What commands print: tables for people, JSON for programs.
+
+use crate::config::Row;
+use anyhow::{Context, bail};
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use packhouse_service::operator::{AccessView, AccountView, Answer, MemberView, PackageView, TokenView};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// Prints to stdout. A reader that has had enough (`… | head`) is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Says what went wrong, with its causes.
+pub(super) fn complain(error: &anyhow::Error) {
+    say("\x1b[1;31merror:\x1b[0m", &format!("{error:#}"));
+}
+
+pub(super) fn warn(text: &str) {
+    say("\x1b[1;33mwarning:\x1b[0m", text);
+}
+
+pub(super) fn note(text: &str) {
+    let _ = write!(anstream::stderr(), "{text}");
+}
+
+fn say(heading: &str, text: &str) {
+    // `anstream` drops the colours for NO_COLOR and where there is no terminal. If stderr is closed, nobody
+    // can be told so.
+    let _ = writeln!(anstream::stderr(), "{heading} {text}");
+}
+
+/// One document, with a line end.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    Ok(text + "\n")
+}
+
+/// The rows of `config check`.
+pub(super) fn settings(rows: &[Row]) -> String {
+    let mut table = table(["key", "value", "from"]);
+    for row in rows {
+        let value = match (&row.value, row.meaning) {
+            (Some(value), _) if value.is_empty() => "(none)".to_owned(),
+            (Some(value), _) => value.clone(),
+            (None, meaning) => format!("({})", meaning.unwrap_or("none")),
+        };
+        table.add_row([row.key, &value, &row.source]);
+    }
+    lines(&mut table)
+}
+
+/// An answer as one JSON document: lists as arrays, times as RFC 3339.
+pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
+    let mut value = match answer {
+        Answer::Done { message } => json!({ "message": message }),
+        Answer::Users(rows) | Answer::Orgs(rows) => serde_json::to_value(rows)?,
+        Answer::Members(rows) => serde_json::to_value(rows)?,
+        Answer::Tokens(rows) => serde_json::to_value(rows)?,
+        Answer::Packages(rows) => serde_json::to_value(rows)?,
+        Answer::Access(rows) => serde_json::to_value(rows)?,
+        Answer::Token { token, view } => {
+            let mut value = serde_json::to_value(view)?;
+            value["token"] = token.into();
+            value
+        }
+        Answer::Refused { message } => bail!(message),
+    };
+    times_for_people(&mut value);
+    json(&value)
+}
+
+/// An answer as a table or a sentence.
+pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
+    Ok(match answer {
+        Answer::Done { message } => message + "\n",
+        Answer::Users(rows) => accounts(&rows, "no users yet; `packhouse user create NAME` makes one"),
+        Answer::Orgs(rows) => accounts(&rows, "no organizations yet; `packhouse org create NAME` makes one"),
+        Answer::Members(rows) => members(&rows),
+        Answer::Token { token, view } => {
+            let end = view
+                .expires_at
+                .map_or("it does not expire".to_owned(), |at| format!("it expires {}", time(at)));
+            format!(
+                "token {} for `{}` ({}); {end}. It is shown only now:\n\n{token}\n",
+                view.id,
+                view.user,
+                view.scopes.join(", ")
+            )
+        }
+        Answer::Tokens(rows) => tokens(&rows),
+        Answer::Packages(rows) => packages(&rows),
+        Answer::Access(rows) => access(&rows),
+        Answer::Refused { message } => bail!(message),
+    })
+}
+
+fn accounts(rows: &[AccountView], none: &str) -> String {
+    let mut table = table(["id", "name", "state", "created"]);
+    for row in rows {
+        let state = match (row.suspended_at, row.site_admin) {
+            (Some(at), _) => format!("suspended {}", time(at)),
+            (None, true) => "site administrator".to_owned(),
+            (None, false) => "active".to_owned(),
+        };
+        table.add_row([row.id.to_string(), row.name.clone(), state, time(row.created_at)]);
+    }
+    rows_or(rows.len(), &mut table, none)
+}
+
+fn members(rows: &[MemberView]) -> String {
+    let mut table = table(["user", "role"]);
+    for row in rows {
+        table.add_row([&row.user, &row.role]);
+    }
+    rows_or(rows.len(), &mut table, "no members")
+}
+
+fn tokens(rows: &[TokenView]) -> String {
+    let mut table = table(["id", "user", "name", "scopes", "created", "state"]);
+    for row in rows {
+        let state = match (row.revoked_at, row.expires_at) {
+            (Some(at), _) => format!("revoked {}", time(at)),
+            (None, Some(at)) if at <= Timestamp::now().as_microsecond() => format!("expired {}", time(at)),
+            (None, Some(at)) => format!("until {}", time(at)),
+            (None, None) => "does not expire".to_owned(),
+        };
+        let scopes = row.scopes.join(",");
+        let id = row.id.to_string();
+        table.add_row([id, row.user.clone(), row.name.clone(), scopes, time(row.created_at), state]);
+    }
+    rows_or(rows.len(), &mut table, "no tokens; `packhouse token create USER` makes one")
+}
+
+fn packages(rows: &[PackageView]) -> String {
+    let mut table = table(["id", "package", "visibility", "created"]);
+    for row in rows {
+        table.add_row([row.id.to_string(), row.path.clone(), row.visibility.clone(), time(row.created_at)]);
+    }
+    rows_or(rows.len(), &mut table, "no packages yet; the first push makes one")
+}
+
+fn access(rows: &[AccessView]) -> String {
+    let mut table = table(["user", "role"]);
+    for row in rows {
+        table.add_row([&row.user, &row.role]);
+    }
+    rows_or(rows.len(), &mut table, "nobody has a role of their own; the namespace's owners have all rights")
+}
+
+fn rows_or(count: usize, table: &mut Table, none: &str) -> String {
+    if count == 0 { format!("{none}\n") } else { lines(table) }
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if !(colours && std::io::stdout().is_terminal()) {
+        // Whole lines, without escapes, for whatever reads them.
+        table.force_no_tty();
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.set_header(header.map(|name| Cell::new(name.to_uppercase()).add_attribute(Attribute::Bold)));
+    table
+}
+
+fn lines(table: &mut Table) -> String {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    let text = table.to_string();
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// Microseconds since 1970 as RFC 3339, to the second.
+fn time(micros: i64) -> String {
+    let seconds = micros.div_euclid(1_000_000);
+    Timestamp::from_second(seconds).map_or_else(|_| micros.to_string(), |time| time.to_string())
+}
+
+fn times_for_people(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(times_for_people),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if let Some(micros) = field.as_i64().filter(|_| name.ends_with("_at")) {
+                    *field = time(micros).into();
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> TokenView {
+        TokenView {
+            id: 7,
+            user: "mona".into(),
+            name: "laptop".into(),
+            scopes: vec!["read:packages".into()],
+            created_at: 1_700_000_000_000_000,
+            expires_at: None,
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn json_has_arrays_and_readable_times() {
+        let text = json_of(Answer::Tokens(vec![token()])).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value[0]["created_at"], "2023-11-14T22:13:20Z");
+        assert_eq!(value[0]["expires_at"], Value::Null);
+        let text = json_of(Answer::Token { token: "phr_x".into(), view: token() }).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["token"], &value["id"]), (&json!("phr_x"), &json!(7)));
+        assert_eq!(json_of(Answer::Access(Vec::new())).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn tables_are_plain_where_nobody_looks() {
+        let text = text_of(Answer::Tokens(vec![token()])).unwrap();
+        assert!(!text.contains('\x1b'), "{text}");
+        let rows: Vec<_> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            rows,
+            [
+                "ID USER NAME SCOPES CREATED STATE",
+                "7 mona laptop read:packages 2023-11-14T22:13:20Z does not expire"
+            ]
+        );
+        assert!(text_of(Answer::Users(Vec::new())).unwrap().starts_with("no users yet"));
+        assert!(text_of(Answer::Refused { message: "no".into() }).is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! The one table of keys: flags, environment names, help, `config check` and docs/configuration.md come from it.
+
+/// A setting: its name in the file, and all that is said about it anywhere.
+#[derive(Debug)]
+pub struct Key {
+    /// Name in the TOML file; `tls.certificate` is `certificate` in the table `[tls]`.
+    pub name: &'static str,
+    /// Its section in `--help` and in the documentation.
+    pub section: Section,
+    /// What to write for the value in `--help`, as in `--listen ADDR:PORT`.
+    pub placeholder: &'static str,
+    /// What is allowed, in words; errors end with it.
+    pub allowed: &'static str,
+    /// The value when nobody gives one, or in words what happens then.
+    pub default: Fallback,
+    /// One or two sentences for people.
+    pub about: &'static str,
+    /// A secret is never a flag (other users of the machine can read command lines) and never printed.
+    pub secret: bool,
+}
+
+/// What holds when a key is given nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value.
+    Value(&'static str),
+    /// No value; the words say what that means.
+    Absent(&'static str),
+}
+
+/// Groups of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Where it listens, where its data lies.
+    Basics,
+    /// Reverse proxies and TLS.
+    Network,
+    /// The administrator of the first start.
+    Administrator,
+    /// What clients may send.
+    Content,
+    /// Time-outs and bounds of connections.
+    Limits,
+    /// Logs and metrics.
+    Telemetry,
+}
+
+impl Section {
+    /// The heading in `--help` and in the documentation.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Basics => "Basics",
+            Self::Network => "Proxies and TLS",
+            Self::Administrator => "First administrator",
+            Self::Content => "Content",
+            Self::Limits => "Limits and time-outs",
+            Self::Telemetry => "Logs and metrics",
+        }
+    }
+}
+
+impl Key {
+    /// `PACKHOUSE_…`: the name in upper case, with `_` for the dot.
+    #[must_use]
+    pub fn environment(&self) -> String {
+        format!("PACKHOUSE_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The long flag without its dashes; none for secrets.
+    #[must_use]
+    pub fn flag(&self) -> Option<String> {
+        (!self.secret).then(|| self.name.replace(['.', '_'], "-"))
+    }
+
+    /// The key of that name in the file.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+/// Every key there is.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        section: Section::Basics,
+        placeholder: "ADDR:PORT",
+        allowed: "an IP address and a port, such as `0.0.0.0:5000` or `[::]:5000`; port 0 picks a free one",
+        default: Fallback::Value("127.0.0.1:5000"),
+        about: "Address to listen on.",
+        secret: false,
+    },
+    Key {
+        name: "data",
+        section: Section::Basics,
+        placeholder: "DIR",
+        allowed: "a folder",
+        default: Fallback::Value("./packhouse-data"),
+        about: "Folder for the catalog, the blobs, the lock and the operator's socket; made when it is not there, \
+                for its owner only.",
+        secret: false,
+    },
+    Key {
+        name: "external_url",
+        section: Section::Basics,
+        placeholder: "URL",
+        allowed: "`http://` or `https://`, a host and maybe a port, no path, such as `https://packages.example.org`",
+        default: Fallback::Absent("taken from each request"),
+        about: "The address clients use. Without it the request's own Host is taken, and the forwarded headers \
+                when they come from `trusted_proxies`.",
+        secret: false,
+    },
+    Key {
+        name: "database_url",
+        section: Section::Basics,
+        placeholder: "URL",
+        allowed: "`postgres://user:password@host/database`",
+        default: Fallback::Absent("SQLite in the data folder"),
+        about: "PostgreSQL for the catalog.",
+        secret: true,
+    },
+    Key {
+        name: "trusted_proxies",
+        section: Section::Network,
+        placeholder: "CIDR,…",
+        allowed: "networks or addresses, such as `10.0.0.0/8` or `192.0.2.7`, at most 64; a list in the file, \
+                  separated by commas elsewhere",
+        default: Fallback::Value(""),
+        about: "Reverse proxies whose `Forwarded`, `X-Forwarded-*` and `X-Request-Id` headers are believed. From \
+                anybody else they are ignored.",
+        secret: false,
+    },
+    Key {
+        name: "tls.certificate",
+        section: Section::Network,
+        placeholder: "FILE",
+        allowed: "a PEM file with the certificate chain, given together with `tls.key`",
+        default: Fallback::Absent("plain HTTP"),
+        about: "Certificate chain. Read again when the file changes.",
+        secret: false,
+    },
+    Key {
+        name: "tls.key",
+        section: Section::Network,
+        placeholder: "FILE",
+        allowed: "a PEM file with the private key, given together with `tls.certificate`",
+        default: Fallback::Absent("plain HTTP"),
+        about: "Private key of the certificate.",
+        secret: false,
+    },
+    Key {
+        name: "admin",
+        section: Section::Administrator,
+        placeholder: "NAME",
+        allowed: "1 to 64 lower-case letters and digits, with single `.`, `_` or `-` between them",
+        default: Fallback::Value("admin"),
+        about: "Name of the site administrator made by the first start.",
+        secret: false,
+    },
+    Key {
+        name: "admin_token",
+        section: Section::Administrator,
+        placeholder: "TOKEN",
+        allowed: "32 to 255 printable ASCII characters without blanks; not together with `admin_token_file`",
+        default: Fallback::Absent("the first start makes one and prints it once"),
+        about: "The administrator's token, for unattended starts. Another one on a later start replaces it.",
+        secret: true,
+    },
+    Key {
+        name: "admin_token_file",
+        section: Section::Administrator,
+        placeholder: "FILE",
+        allowed: "a file with the token in it (32 to 255 printable ASCII characters; one line end is dropped)",
+        default: Fallback::Absent("no file"),
+        about: "File to read `admin_token` from, such as a mounted secret.",
+        secret: false,
+    },
+    Key {
+        name: "sparse_manifests",
+        section: Section::Content,
+        placeholder: "allow|refuse",
+        allowed: "`allow` or `refuse`",
+        default: Fallback::Value("refuse"),
+        about: "Whether a manifest may name a config or layers that were never pushed. `allow` is for mirrors.",
+        secret: false,
+    },
+    Key {
+        name: "layer_bytes_max",
+        section: Section::Content,
+        placeholder: "BYTES",
+        allowed: "a number of bytes from 1 to 1000000000000000",
+        default: Fallback::Value("10000000000"),
+        about: "Largest layer.",
+        secret: false,
+    },
+    Key {
+        name: "manifest_bytes_max",
+        section: Section::Content,
+        placeholder: "BYTES",
+        allowed: "a number of bytes from 4194304 (4 MiB) to 67108864 (64 MiB)",
+        default: Fallback::Value("8388608"),
+        about: "Largest manifest. The distribution specification asks for at least 4 MiB.",
+        secret: false,
+    },
+    Key {
+        name: "upload_idle_seconds_max",
+        section: Section::Content,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 60 to 31536000 (a year)",
+        default: Fallback::Value("604800"),
+        about: "How long an upload session lives after its last byte.",
+        secret: false,
+    },
+    Key {
+        name: "token_seconds",
+        section: Section::Content,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 60 to 86400 (a day)",
+        default: Fallback::Value("300"),
+        about: "Life of the bearer tokens that clients get for their credentials. Clients take less than 60 for 60.",
+        secret: false,
+    },
+    Key {
+        name: "connections_max",
+        section: Section::Limits,
+        placeholder: "NUMBER",
+        allowed: "a number from 1 to 1000000",
+        default: Fallback::Value("10000"),
+        about: "Connections served at once; more wait in the system's queue.",
+        secret: false,
+    },
+    Key {
+        name: "header_seconds",
+        section: Section::Limits,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 1 to 3600",
+        default: Fallback::Value("30"),
+        about: "Time for a TLS handshake, and for a request's header once it has begun.",
+        secret: false,
+    },
+    Key {
+        name: "stall_seconds",
+        section: Section::Limits,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 1 to 86400",
+        default: Fallback::Value("60"),
+        about: "A transfer in which the client moves nothing (less than 1 KiB) for so long is cut. Transfers that \
+                move take as long as they take.",
+        secret: false,
+    },
+    Key {
+        name: "drain_seconds",
+        section: Section::Limits,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 0 to 86400",
+        default: Fallback::Value("60"),
+        about: "How long running transfers may go on after SIGTERM or SIGINT. A second signal ends at once.",
+        secret: false,
+    },
+    Key {
+        name: "log",
+        section: Section::Telemetry,
+        placeholder: "FILTER",
+        allowed: "a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as `info,packhouse=debug`",
+        default: Fallback::Value("info"),
+        about: "What is logged, to stderr.",
+        secret: false,
+    },
+    Key {
+        name: "log_format",
+        section: Section::Telemetry,
+        placeholder: "pretty|json",
+        allowed: "`pretty` or `json`",
+        default: Fallback::Absent("`pretty` on a terminal, `json` otherwise"),
+        about: "Form of the log.",
+        secret: false,
+    },
+    Key {
+        name: "metrics_listen",
+        section: Section::Telemetry,
+        placeholder: "ADDR:PORT",
+        allowed: "an IP address and a port, other than `listen`",
+        default: Fallback::Absent("`/metrics` on `listen`"),
+        about: "Address of its own for `/metrics`, `/healthz` and `/readyz`, always plain HTTP; `listen` then has \
+                no `/metrics`.",
+        secret: false,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_key_has_one_flag_and_one_variable() {
+        let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+        let variables: BTreeSet<_> = KEYS.iter().map(Key::environment).collect();
+        assert_eq!(names.len(), KEYS.len());
+        assert_eq!(variables.len(), KEYS.len());
+        assert_eq!(
+            Key::named("tls.certificate").map(Key::environment).as_deref(),
+            Some("PACKHOUSE_TLS_CERTIFICATE")
+        );
+        assert_eq!(Key::named("external_url").and_then(Key::flag).as_deref(), Some("external-url"));
+    }
+
+    #[test]
+    fn secrets_are_no_flags() {
+        for key in KEYS.iter().filter(|key| key.name.ends_with("token") || key.name.ends_with("_url")) {
+            assert_eq!(key.flag().is_none(), key.name != "external_url", "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `packhouse serve`: opening the house, keeping it open, closing it.
+//!
+//! The order of opening: lock, certificate, listeners, catalog and blobs, first administrator, operator's socket,
+//! and only then the first request. The order of closing: no new connections, `/readyz` says so, what runs is
+//! finished within `drain_seconds`, the rest is cut.
+
+mod first_start;
+mod open;
+mod signals;
+
+pub use first_start::welcome;
+pub use open::{Opened, open};
+
+use crate::config::Config;
+use crate::health::Health;
+use crate::lock::DataFolder;
+use crate::origin::Origins;
+use crate::reception::{BackDoor, Desk, Reception};
+use crate::socket::OperatorSocket;
+use crate::telemetry::{Metrics, Observed};
+use crate::tls::Tls;
+use crate::transport::{Gate, Limits, Phase, Running, Server, Stop, lifecycle};
+use anyhow::Context;
+use packhouse_distribution::Edge;
+use packhouse_service::Service;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tracing::{error, info, warn};
+
+/// Connections to `metrics_listen`: a few scrapers and probes.
+const METRICS_CONNECTIONS_MAX: usize = 64;
+/// After the cut, for tasks to notice.
+const CUT_TIME: Duration = Duration::from_secs(2);
+/// Between two rounds of removing what expired.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// What kept the house from opening. Once it is open it ends well.
+pub async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut signals = signals::Signals::listen().context("cannot listen for signals")?;
+    let folder = DataFolder::open(&config.data)?;
+    let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
+    let listener = bind("listen", config.listen).await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind("metrics_listen", address).await?),
+        None => None,
+    };
+    let address = listener.local_addr().context("cannot tell the address of `listen`")?;
+    let Opened { service, first_start } = open(config, &folder).await?;
+    let socket = OperatorSocket::bind(&folder)?;
+
+    let house = House::new(config, service.clone());
+    let (stop, running) = lifecycle();
+    let (stop_metrics, metrics_running) = lifecycle();
+    tokio::spawn(sweep(service.clone(), running.clone()));
+    let operator = service.clone();
+    let operate = move |command| {
+        let operator = operator.clone();
+        async move { operator.operate(command).await }
+    };
+    tokio::spawn(socket.serve(operate, running.clone()));
+    if let Some(listener) = metrics_listener {
+        tokio::spawn(house.back_door(listener).run(metrics_running));
+    } else {
+        drop(metrics_running);
+    }
+    let health = house.health.clone();
+    tokio::spawn(house.reception(config, listener, tls, service).run(running));
+
+    announce(config, address, first_start.as_ref()).context("cannot write to stdout")?;
+    info!(data = %config.data.display(), "listening on {address}");
+    signals.next().await;
+    health.drain();
+    close(&stop, config.drain_time, signals).await;
+    stop_metrics.enter(Phase::Over);
+    drop(folder);
+    Ok(())
+}
+
+/// What the parts of the running server share.
+struct House {
+    metrics: Metrics,
+    origins: Arc<Origins>,
+    limits: Limits,
+    health: Health<Service>,
+    metrics_aside: bool,
+}
+
+impl House {
+    fn new(config: &Config, service: Service) -> Self {
+        let origins = Origins {
+            external_url: config.external_url.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        let limits = Limits {
+            connections_max: config.connections_max,
+            header_time: config.header_time,
+            stall_time: config.stall_time,
+            idle_time: Limits::IDLE_TIME,
+        };
+        Self {
+            metrics: Metrics::new(),
+            origins: Arc::new(origins),
+            limits,
+            health: Health::new(service),
+            metrics_aside: config.metrics_listen.is_some(),
+        }
+    }
+
+    fn reception(
+        &self,
+        config: &Config,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        service: Service,
+    ) -> Server<Observed<Reception<Service>>> {
+        let limits = packhouse_distribution::Limits { manifest_bytes_max: config.manifest_bytes_max };
+        let metrics = (!self.metrics_aside).then(|| self.metrics.clone());
+        let inner = Reception {
+            desk: Desk { health: self.health.clone(), metrics },
+            distribution: Edge::new(service, limits),
+            origins: Arc::clone(&self.origins),
+        };
+        let gate = Gate::new(self.limits.connections_max, self.metrics.connections.clone());
+        self.server(inner, listener, tls, gate)
+    }
+
+    /// Its connections are few and counted aside, so that a full house can still be looked at.
+    fn back_door(&self, listener: TcpListener) -> Server<Observed<BackDoor<Service>>> {
+        let desk = Desk { health: self.health.clone(), metrics: Some(self.metrics.clone()) };
+        let gate = Gate::new(METRICS_CONNECTIONS_MAX, Default::default());
+        self.server(BackDoor { desk }, listener, None, gate)
+    }
+
+    fn server<I>(
+        &self,
+        inner: I,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        gate: Gate,
+    ) -> Server<Observed<I>> {
+        let origins = Arc::clone(&self.origins);
+        let handler = Arc::new(Observed { inner, metrics: self.metrics.clone(), origins });
+        Server { listener, tls, handler, limits: self.limits, gate }
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another address with `{key}`"))
+}
+
+fn announce(
+    config: &Config,
+    address: SocketAddr,
+    first: Option<&packhouse_service::FirstStart>,
+) -> std::io::Result<()> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let mut text = first.map(|first| welcome(config, address, first)).unwrap_or_default();
+    text.push_str(&format!("listening on {scheme}://{address}\n"));
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+async fn close(stop: &Stop, drain_time: Duration, mut signals: signals::Signals) {
+    stop.enter(Phase::Draining);
+    info!("draining: nothing new is accepted, what runs has {drain_time:?}; a second signal ends at once");
+    let left = tokio::select! {
+        left = stop.finished(drain_time) => left,
+        () = signals.next() => {
+            info!("a second signal: ending at once");
+            stop.finished(Duration::ZERO).await
+        }
+    };
+    if left > 0 {
+        warn!("cutting {left} connection(s) that still run");
+        stop.enter(Phase::Over);
+        stop.finished(CUT_TIME).await;
+    }
+    info!("closed");
+}
+
+async fn sweep(service: Service, mut running: Running) {
+    loop {
+        tokio::select! {
+            () = running.left(Phase::Running) => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        if let Err(error) = service.sweep().await {
+            let error = anyhow::Error::new(error);
+            error!(error = format!("{error:#}"), "removing what expired failed; the next round tries again");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! From a configuration to a service: catalog, blobs, settings.
+
+use crate::config::{Config, SparseManifests};
+use crate::lock::DataFolder;
+use anyhow::Context;
+use packhouse_blobs::FileStore;
+use packhouse_catalog::{Catalog, Options, Place};
+use packhouse_service::{Clock, FirstStart, Secret, Service, Settings, SystemClock};
+use std::sync::Arc;
+
+const CATALOG_FILE: &str = "catalog.sqlite";
+
+/// An open house.
+pub struct Opened {
+    /// Every rule.
+    pub service: Service,
+    /// What the first start made.
+    pub first_start: Option<FirstStart>,
+}
+
+/// Opens catalog and blobs in a folder that is locked, and starts the service on them.
+///
+/// # Errors
+/// One of them cannot be opened, or they do not belong together.
+pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened> {
+    let place = match &config.database_url {
+        // The blobs are this machine's files, so no second server may use the same database.
+        Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: true },
+        None => Place::Sqlite(folder.path().join(CATALOG_FILE)),
+    };
+    let where_to = match &config.database_url {
+        Some(url) => format!("the catalog at {url}"),
+        None => format!("the catalog in `{}`", folder.path().display()),
+    };
+    let path = folder.path().to_owned();
+    let (catalog, store) = tokio::task::spawn_blocking(move || {
+        let catalog =
+            Catalog::open(&Options::new(place)).with_context(|| format!("cannot open {where_to}"))?;
+        let store = FileStore::open(&path)
+            .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?;
+        anyhow::Ok((catalog, store))
+    })
+    .await
+    .context("opening the catalog panicked")??;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (service, first_start) = Service::start(catalog, store, clock, settings(config)).await?;
+    Ok(Opened { service, first_start })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        admin_token: config.admin_token.as_ref().map(|token| Secret::given(token.reveal())),
+        sparse_manifests: config.sparse_manifests == SparseManifests::Allow,
+        layer_bytes_max: config.layer_bytes_max,
+        upload_idle_seconds_max: config.upload_idle_max.as_secs(),
+        token_seconds: config.token_life.as_secs(),
+        ..Settings::new(config.admin.clone())
+    }
+}
