@@ -37,6 +37,7 @@ pub fn run() -> ExitCode {
         Act::Config { act: ConfigAct::Reference } => output::print(&config::reference()),
         Act::User { act, flags } => operator::run(act.command(), &flags),
         Act::Org { act, flags } => operator::run(act.command(), &flags),
+        Act::Token { act, flags } if act.is_quiet() => operator::run_quietly(act.command(), &flags),
         Act::Token { act, flags } => operator::run(act.command(), &flags),
         Act::Package { act, flags } => operator::run(act.command(), &flags),
     };

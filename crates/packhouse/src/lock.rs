@@ -61,11 +61,7 @@ impl DataFolder {
     /// # Errors
     /// Another process holds it; it cannot be made or locked.
     pub fn open(folder: &Path) -> Result<Self, LockError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|cause| LockError::Folder { folder: folder.to_owned(), cause })?;
+        make(folder).map_err(|cause| LockError::Folder { folder: folder.to_owned(), cause })?;
         let file_error = |cause| LockError::File { folder: folder.to_owned(), cause };
         let mut file = OpenOptions::new()
             .read(true)
@@ -91,6 +87,25 @@ impl DataFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes the folder, its missing parents too, and puts their names on disk: what is durable in a folder whose own
+/// name is lost with the power is lost as well.
+fn make(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|ancestor| ancestor.is_dir()).map(Path::to_owned);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let made = folder.ancestors().take_while(|ancestor| Some(*ancestor) != there.as_deref());
+    // Also of a folder that was there: an earlier start may have ended between making and syncing it.
+    for parent in made.chain([folder]).filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match File::open(parent).and_then(|parent| parent.sync_all()) {
+            Ok(()) => {}
+            // A folder that others manage, which we may enter but not read: it is theirs to keep.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {

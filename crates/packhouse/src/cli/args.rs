@@ -208,7 +208,7 @@ pub(super) enum TokenAct {
     /// Make a token and print it, once
     #[command(after_help = "\
 Example:
-  packhouse token create mona --name laptop --expires 90d --json | jq -r .token")]
+  TOKEN=$(packhouse token create mona --name laptop --expires 90d --quiet)")]
     Create {
         /// For whom
         user: String,
@@ -221,6 +221,9 @@ Example:
         /// Its life, such as 12h, 90d or 1y; without it, it does not expire
         #[arg(long, value_parser = duration::seconds, value_name = "TIME")]
         expires: Option<u64>,
+        /// Print the token alone, for scripts
+        #[arg(long, short, conflicts_with = "json")]
+        quiet: bool,
     },
     /// List tokens; never the tokens themselves
     List {
@@ -235,9 +238,14 @@ Example:
 }
 
 impl TokenAct {
+    /// Whether only the token is wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Create { quiet: true, .. })
+    }
+
     pub(super) fn command(self) -> Command {
         match self {
-            Self::Create { user, name, scopes, expires } => {
+            Self::Create { user, name, scopes, expires, quiet: _ } => {
                 Command::TokenCreate { user, name, scopes, expires_seconds: expires }
             }
             Self::List { user } => Command::TokenList { user },

@@ -20,13 +20,25 @@ const LOG_FILTER: &str = "warn";
 
 /// Runs a command and prints what came of it.
 pub(super) fn run(command: Command, flags: &OperatorFlags) -> anyhow::Result<()> {
+    let answer = ask(command, flags)?;
+    output::print(&if flags.json { output::json_of(answer)? } else { output::text_of(answer)? })
+}
+
+/// Does a command that makes a token, and prints the token alone.
+pub(super) fn run_quietly(command: Command, flags: &OperatorFlags) -> anyhow::Result<()> {
+    match ask(command, flags)? {
+        Answer::Token { token, .. } => output::print(&(token + "\n")),
+        answer => output::print(&output::text_of(answer)?),
+    }
+}
+
+fn ask(command: Command, flags: &OperatorFlags) -> anyhow::Result<Answer> {
     let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
     let Loaded { config, .. } = config::load(inputs)?;
     telemetry::logs::begin(LOG_FILTER, config.log_format)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let answer = runtime.block_on(answer(&config, command))?;
-    output::print(&if flags.json { output::json_of(answer)? } else { output::text_of(answer)? })
+    runtime.block_on(answer(&config, command))
 }
 
 async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {
