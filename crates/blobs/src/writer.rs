@@ -89,6 +89,11 @@ impl Writer {
         .await
     }
 
+    /// Ends the writing and drops all bytes after the first `received`: what was refused takes no disk.
+    pub async fn cut(self, received: u64) -> Result<(), BlobError> {
+        blocking(move || self.file.set_len(received).map_err(BlobError::file("cutting", &self.path))).await
+    }
+
     /// Puts all of it on disk: the file, and its folder when the file may be new.
     pub async fn sync(mut self) -> Result<Self, BlobError> {
         blocking(move || {
