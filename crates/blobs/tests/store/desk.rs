@@ -117,7 +117,9 @@ impl Desk {
             .await
             .unwrap();
         assert!(moved);
-        Upload { received, hash_state: state, ..upload.clone() }
+        let mut after = upload.clone();
+        (after.received, after.hash_state) = (received, state);
+        after
     }
 
     pub(crate) async fn finish(&self, upload: &Upload, writer: Writer, algorithm: Algorithm) -> ReadableBlob {

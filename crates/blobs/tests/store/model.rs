@@ -29,12 +29,14 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 #[test]
 fn whatever_happens_the_blob_is_what_was_acknowledged() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    // One store for all cases: making its 256 folders takes longer than a case.
+    let desk = tokio::sync::Mutex::new(runtime.block_on(Desk::new()));
     let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     runner
         .run(&(acts(), any::<bool>()), |(acts, long)| {
             runtime.block_on(async {
                 let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
-                let mut desk = Desk::new().await;
+                let mut desk = desk.lock().await;
                 let mut upload = desk.begin(algorithm).await;
                 let mut model: Vec<u8> = Vec::new();
                 for act in acts {

@@ -3,7 +3,6 @@
 use crate::desk::{Desk, read};
 use bytes::Bytes;
 use packhouse_blobs::BlobError;
-use packhouse_catalog::Upload;
 use packhouse_oci::{Algorithm, Digest};
 
 #[tokio::test]
@@ -42,8 +41,8 @@ async fn a_file_shorter_than_what_was_acknowledged_is_an_error() {
 #[tokio::test]
 async fn a_damaged_hash_state_is_an_error() {
     let desk = Desk::new().await;
-    let upload = desk.begin(Algorithm::Sha256).await;
-    let damaged = Upload { hash_state: vec![0x80; 200], ..upload };
+    let mut damaged = desk.begin(Algorithm::Sha256).await;
+    damaged.hash_state = vec![0x80; 200];
     let claim = desk.store.claim(&damaged.id).unwrap();
     assert!(matches!(desk.store.writer(&damaged, claim).await, Err(BlobError::HashState)));
 }
