@@ -1,0 +1,15 @@
+// A proof of pulling is none of pushing.
+use packhouse_access::*;
+use packhouse_catalog::*;
+use packhouse_oci::*;
+
+fn push<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Pull>,
+    tag: &Tag,
+    version: VersionId,
+) -> Result<(), CatalogError> {
+    tx.move_tag(may, tag, version, Micros(0))
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+// A proof of pushing is none of deleting.
+use packhouse_access::*;
+use packhouse_catalog::*;
+use packhouse_oci::*;
+
+fn delete<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Push>,
+    digest: &Digest,
+) -> Result<bool, CatalogError> {
+    tx.delete_version(may, digest, Micros(0))
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+// What the blob store opens is made by the catalog alone.
+use packhouse_access::*;
+use packhouse_catalog::*;
+use packhouse_oci::*;
+
+fn forge(digest: Digest) -> ReadableBlob {
+    ReadableBlob { digest, size: 1, key: String::from("blobs/aa/00000000000000000000000000000000") }
+}
+
+fn main() {}
