@@ -17,14 +17,14 @@ pub trait Action: sealed::Sealed {
     const NAME: &'static str;
     /// The least role.
     const ROLE: Role;
-    /// What a personal access token must hold, with the name to put into a refusal.
-    const SCOPE: (Scopes, &'static str);
+    /// What a personal access token must hold.
+    const SCOPES: Scopes;
     /// What a bearer token must carry.
     const BEARER: Actions;
 }
 
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident: $verb:literal, $role:ident, $scope:expr, $scope_name:literal, $bearer:ident;)+) => {
+    ($($(#[$doc:meta])* $name:ident: $verb:literal, $role:ident, $scopes:expr, $bearer:ident;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -33,7 +33,7 @@ macro_rules! actions {
             impl Action for $name {
                 const NAME: &'static str = $verb;
                 const ROLE: Role = Role::$role;
-                const SCOPE: (Scopes, &'static str) = ($scope, $scope_name);
+                const SCOPES: Scopes = $scopes;
                 const BEARER: Actions = Actions::$bearer;
             }
         )+
@@ -42,13 +42,13 @@ macro_rules! actions {
 
 actions! {
     /// Read manifests, blobs, tags and referrers.
-    Pull: "pull", Read, Scopes::READ, "read:packages", PULL;
+    Pull: "pull", Read, Scopes::READ, PULL;
     /// Upload blobs, put manifests, move tags.
-    Push: "push", Write, Scopes::WRITE, "write:packages", PUSH;
+    Push: "push", Write, Scopes::WRITE, PUSH;
     /// Delete tags, manifests and blobs. GitHub's text: `delete:packages` *and* `read:packages`, role admin.
-    Delete: "delete", Admin, Scopes::DELETE.with_read(), "delete:packages", DELETE;
+    Delete: "delete", Admin, Scopes::DELETE.with_read(), DELETE;
     /// Change visibility, grant roles.
-    Administer: "administer", Admin, Scopes::WRITE, "write:packages", ALL;
+    Administer: "administer", Admin, Scopes::WRITE, ALL;
 }
 
 impl Scopes {
@@ -123,7 +123,8 @@ fn role(facts: &PackageFacts<'_>) -> Option<(Role, Because)> {
         Visibility::Internal | Visibility::Private => None,
     };
     let by_grant = facts.granted.filter(|_| signed_in).map(|role| (role, Because::Granted(role)));
-    let by_namespace = (facts.standing == Standing::Owner).then_some((Role::Admin, Because::OwnsNamespace));
+    let by_namespace =
+        (signed_in && facts.standing == Standing::Owner).then_some((Role::Admin, Because::OwnsNamespace));
     let by_site = facts.caller.is_site_admin().then_some((Role::Admin, Because::SiteAdmin));
     let by_operator = (facts.caller.who == Who::Operator).then_some((Role::Admin, Because::Operator));
     [by_visibility, by_grant, by_namespace, by_site, by_operator]
@@ -148,8 +149,8 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
         return Err(refused(Refusal::Authenticate));
     }
     let limited_by_scopes = matches!(facts.caller.who, Who::Account { .. }) && !for_everyone;
-    if limited_by_scopes && !facts.caller.scopes.contains(A::SCOPE.0) {
-        return Err(refused(Refusal::Scope(A::SCOPE.1)));
+    if limited_by_scopes && let Some(scope) = lacking(facts.caller.scopes, A::SCOPES) {
+        return Err(refused(Refusal::Scope(scope)));
     }
     let Some((has, _)) = role else { return Err(refused(Refusal::NotFound)) };
     let Some((_, because)) = enough else { return Err(refused(Refusal::Role { has, needs: A::ROLE })) };
@@ -169,6 +170,12 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
     })
 }
 
+/// The scope to ask for when some of `needed` are not held. The last one that is missing is the one that says
+/// what the act is about: who lacks `write:packages` need not hear of `read:packages`, which comes with it.
+fn lacking(held: Scopes, needed: Scopes) -> Option<&'static str> {
+    needed.names().filter(|name| !held.names().any(|known| known == *name)).last()
+}
+
 fn refused<A: Action>(facts: &PackageFacts<'_>, refusal: Refusal) -> Refused {
     Refused { refusal, action: A::NAME, path: facts.path.clone(), creating: false }
 }
@@ -182,8 +189,8 @@ pub fn decide_create<'tx>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, Crea
     if facts.caller.is_anonymous() {
         return Err(refused(Refusal::Authenticate));
     }
-    if !facts.caller.scopes.contains(Scopes::WRITE) {
-        return Err(refused(Refusal::Scope("write:packages")));
+    if let Some(scope) = lacking(facts.caller.scopes, Scopes::WRITE) {
+        return Err(refused(Refusal::Scope(scope)));
     }
     let because = match facts.standing {
         Standing::Owner => Because::OwnsNamespace,
@@ -217,8 +224,8 @@ pub fn decide_list<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, List>, Refu
     if caller.is_anonymous() {
         return Err(refused(Refusal::Authenticate));
     }
-    if !caller.scopes.contains(Scopes::READ) {
-        return Err(refused(Refusal::Scope("read:packages")));
+    if let Some(scope) = lacking(caller.scopes, Scopes::READ) {
+        return Err(refused(Refusal::Scope(scope)));
     }
     if caller.bound.as_ref().is_some_and(|bound| !bound.catalog) {
         return Err(refused(Refusal::BearerTooNarrow));

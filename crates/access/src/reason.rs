@@ -28,7 +28,7 @@ pub enum Refusal {
     Authenticate,
     /// The bearer token is narrower than its holder's rights: a wider one would do.
     BearerTooNarrow,
-    /// The token lacks a scope. Decided before looking at the package, so it tells nothing about it.
+    /// The token lacks this scope. Decided before looking at the package, so it tells nothing about it.
     Scope(&'static str),
     /// There is no such package, or the caller may not know that there is.
     NotFound,

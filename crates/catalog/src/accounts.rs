@@ -92,7 +92,7 @@ fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
     })
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// The account of that name, which must be in lower case.
     pub fn account(&mut self, name: &str) -> Result<Option<Account>, CatalogError> {
         self.row(&ACCOUNT_BY_NAME, &[name.into()], account)
@@ -101,7 +101,7 @@ impl ReadTx<'_, '_> {
     /// Accounts of a kind by name, after `after`.
     pub fn accounts(
         &mut self,
-        _may: &Granted<'_, Operate>,
+        _may: &Granted<'tx, Operate>,
         kind: AccountKind,
         after: &str,
         limit: u32,
@@ -113,7 +113,7 @@ impl ReadTx<'_, '_> {
     /// Members of an organization by name, after `after`.
     pub fn members(
         &mut self,
-        _may: &Granted<'_, Operate>,
+        _may: &Granted<'tx, Operate>,
         organization: AccountId,
         after: &str,
         limit: u32,

@@ -75,11 +75,11 @@ fn blob(row: &Row<'_>) -> Result<ReadableBlob, CatalogError> {
     Ok(ReadableBlob { digest: row.digest(0)?, size: row.size(1)?, key: row.text(2)? })
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// A blob of the package.
     pub fn blob(
         &mut self,
-        may: &Granted<'_, Pull>,
+        may: &Granted<'tx, Pull>,
         digest: &Digest,
     ) -> Result<Option<ReadableBlob>, CatalogError> {
         let digest = digest.to_bytes();
@@ -89,7 +89,7 @@ impl ReadTx<'_, '_> {
     /// Those of `digests` that the package does not have, in their order.
     pub fn missing_blobs(
         &mut self,
-        may: &Granted<'_, Push>,
+        may: &Granted<'tx, Push>,
         digests: &[Digest],
     ) -> Result<Vec<Digest>, CatalogError> {
         let asked: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
@@ -117,7 +117,7 @@ impl ReadTx<'_, '_> {
     /// Bytes to remove now.
     pub fn trash_due(
         &mut self,
-        _may: &Granted<'_, Collect>,
+        _may: &Granted<'tx, Collect>,
         now: Micros,
         limit: u32,
     ) -> Result<Vec<TrashedKey>, CatalogError> {
@@ -135,11 +135,11 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
     ) -> Result<bool, CatalogError> {
         let digest = digest.to_bytes();
-        // The blob's row first, so that what collects blobs and this cannot pass each other.
-        if self.row(&LOCK_BLOB, &[(&digest).into()], blob)?.is_none() {
-            return Ok(false);
-        }
-        if self.row(&READABLE_BLOB, &[from.package().0.into(), (&digest).into()], blob)?.is_none() {
+        // The blob's row first, so that what collects blobs and this cannot pass each other. Both statements run
+        // whatever the first finds: a blob that only others may read takes as long as none (CVE-2024-39897).
+        let locked = self.row(&LOCK_BLOB, &[(&digest).into()], blob)?;
+        let held = self.row(&READABLE_BLOB, &[from.package().0.into(), (&digest).into()], blob)?;
+        if locked.is_none() || held.is_none() {
             return Ok(false);
         }
         self.execute(&LINK, &[into.package().0.into(), (&digest).into(), now.0.into()])?;

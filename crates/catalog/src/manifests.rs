@@ -110,11 +110,11 @@ fn whole(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
     Ok(ManifestRow { payload: row.bytes(4)?, ..head(row)? })
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// A manifest of the package with its bytes.
     pub fn manifest(
         &mut self,
-        may: &Granted<'_, Pull>,
+        may: &Granted<'tx, Pull>,
         reference: &Reference,
     ) -> Result<Option<ManifestRow>, CatalogError> {
         let package = Value::Int(may.package().0);
@@ -129,7 +129,7 @@ impl ReadTx<'_, '_> {
     /// As [`ReadTx::manifest`], without the bytes.
     pub fn manifest_head(
         &mut self,
-        may: &Granted<'_, Pull>,
+        may: &Granted<'tx, Pull>,
         reference: &Reference,
     ) -> Result<Option<ManifestRow>, CatalogError> {
         let package = Value::Int(may.package().0);

@@ -99,11 +99,11 @@ fn package(row: &Row<'_>) -> Result<Package, CatalogError> {
     })
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// Paths of the packages that the caller may pull, in the order of bytes, after `after`.
     pub fn paths_visible(
         &mut self,
-        may: &Granted<'_, List>,
+        may: &Granted<'tx, List>,
         after: &str,
         limit: u32,
     ) -> Result<Vec<String>, CatalogError> {
@@ -118,7 +118,7 @@ impl ReadTx<'_, '_> {
     /// All packages by path, after `after`; of one namespace, or all.
     pub fn packages(
         &mut self,
-        _may: &Granted<'_, Operate>,
+        _may: &Granted<'tx, Operate>,
         namespace: Option<AccountId>,
         after: &str,
         limit: u32,
@@ -133,7 +133,7 @@ impl ReadTx<'_, '_> {
     /// The roles given on a package, by name; at most `limit`.
     pub fn access(
         &mut self,
-        may: &Granted<'_, Administer>,
+        may: &Granted<'tx, Administer>,
         limit: u32,
     ) -> Result<Vec<AccessRow>, CatalogError> {
         self.rows(&GRANTS, &[may.package().0.into(), Value::Int(limit.into())], |row| {

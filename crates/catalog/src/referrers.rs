@@ -50,7 +50,7 @@ statement!(
      ORDER BY v.id LIMIT $4"
 );
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// Referrers of `subject`, oldest first, after `after`; of the given artifact types, or of all when there
     /// are none. Stops at `limit` rows, or before `bytes_max` bytes of annotations (but not before one row).
     /// The second value says whether there may be more.
@@ -58,7 +58,7 @@ impl ReadTx<'_, '_> {
     /// At most [`ReadTx::ARTIFACT_TYPES_MAX`] artifact types are looked at.
     pub fn referrers(
         &mut self,
-        may: &Granted<'_, Pull>,
+        may: &Granted<'tx, Pull>,
         subject: &Digest,
         artifact_types: &[String],
         after: VersionId,

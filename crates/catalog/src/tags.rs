@@ -19,17 +19,20 @@ statement!(
     "UPDATE tags SET valid_to = $3 WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
 );
 statement!(CLOSE_TAGS_OF, "UPDATE tags SET valid_to = $2 WHERE version_id = $1 AND valid_to IS NULL");
+// A version of another package is none here: its number alone must not open it.
 statement!(
     INSERT_TAG,
-    "INSERT INTO tags (package_id, name, version_id, valid_from, moved_by) VALUES ($1, $2, $3, $4, $5)"
+    "INSERT INTO tags (package_id, name, version_id, valid_from, moved_by)
+     SELECT package_id, CAST($2 AS TEXT), id, CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM versions
+     WHERE id = $3 AND package_id = $1 AND deleted_at IS NULL"
 );
 statement!(HAS_VERSION, "SELECT id FROM versions WHERE package_id = $1 AND deleted_at IS NULL LIMIT 1");
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// Names of tags in the order of bytes, after `after`.
     pub fn tags(
         &mut self,
-        may: &Granted<'_, Pull>,
+        may: &Granted<'tx, Pull>,
         after: &str,
         limit: u32,
     ) -> Result<Vec<String>, CatalogError> {
@@ -38,13 +41,13 @@ impl ReadTx<'_, '_> {
     }
 
     /// Whether the package holds any version: before its first one, or after its last, it is but a name.
-    pub fn has_versions(&mut self, may: &Granted<'_, Pull>) -> Result<bool, CatalogError> {
+    pub fn has_versions(&mut self, may: &Granted<'tx, Pull>) -> Result<bool, CatalogError> {
         Ok(self.row(&HAS_VERSION, &[may.package().0.into()], |_| Ok(()))?.is_some())
     }
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Points a tag at a version of the package.
+    /// Points a tag at a live version of the package; another's is an error.
     pub fn move_tag(
         &mut self,
         may: &Granted<'tx, Push>,
@@ -62,7 +65,10 @@ impl<'tx> WriteTx<'_, 'tx> {
             self.execute(&CLOSE_TAG, &[id.into(), now.0.into()])?;
         }
         let by = may.account().map(|id| id.0);
-        self.execute(&INSERT_TAG, &[package, name, version.0.into(), now.0.into(), by.into()]).map(drop)
+        match self.execute(&INSERT_TAG, &[package, name, version.0.into(), now.0.into(), by.into()])? {
+            0 => Err(CatalogError::Corrupt("version")),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a tag away; whether it was there. Its version stays.

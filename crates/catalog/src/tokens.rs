@@ -117,11 +117,11 @@ fn token(row: &Row<'_>) -> Result<Token, CatalogError> {
     })
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// Tokens by identifier, after `after`; of one account, or all.
     pub fn tokens(
         &mut self,
-        _may: &Granted<'_, Operate>,
+        _may: &Granted<'tx, Operate>,
         account: Option<AccountId>,
         after: TokenId,
         limit: u32,

@@ -87,11 +87,11 @@ fn count(bytes: u64) -> Result<Value<'static>, CatalogError> {
     i64::try_from(bytes).map(Value::Int).map_err(|_| CatalogError::Corrupt("size"))
 }
 
-impl ReadTx<'_, '_> {
+impl<'tx> ReadTx<'_, 'tx> {
     /// The session of that name, if it is the caller's own and has not expired.
     pub fn upload(
         &mut self,
-        may: &Granted<'_, Push>,
+        may: &Granted<'tx, Push>,
         id: &str,
         now: Micros,
     ) -> Result<Option<Upload>, CatalogError> {

@@ -1,8 +1,9 @@
 //! The way into a package: who asks, what is known, what they may.
 
 use crate::Denied;
-use packhouse_access::Refused;
-use packhouse_access::{Action, Caller, Granted, Push, decide, decide_create};
+use packhouse_access::{
+    Action, Caller, Granted, PackageFacts, Push, Refusal, Refused, decide, decide_create,
+};
 use packhouse_catalog::{CatalogError, Micros, Presented, ReadTx, WriteTx};
 use packhouse_oci::PackageName;
 
@@ -65,5 +66,12 @@ where
         tx.create_package(&may, now)?;
         facts = tx.facts(&caller, name.as_str())?;
     }
-    Ok(decide::<Push>(&facts)?)
+    Ok(decide_push(&facts)?)
+}
+
+/// Whether the caller may push to a package that is there. To who may not see it, it is one that they may not
+/// create: the same words for both.
+pub(crate) fn decide_push<'tx>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, Push>, Refused> {
+    let unseen = |refused: Refused| Refused { creating: refused.refusal == Refusal::NotFound, ..refused };
+    decide::<Push>(facts).map_err(unseen)
 }

@@ -1,9 +1,9 @@
 //! Pushing manifests (distribution-spec, "Pushing manifests", end-7).
 
-use crate::access::{caller, may_push};
+use crate::access::{caller, decide_push, may_push};
 use crate::identity::Shown;
 use crate::{PushError, Service};
-use packhouse_access::{Push, decide, decide_create};
+use packhouse_access::decide_create;
 use packhouse_catalog::NewManifest;
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, PackageName, Reference, Tag};
 
@@ -42,7 +42,7 @@ impl Service {
                 let caller = caller::<PushError>(tx, &presented, now)?;
                 let facts = tx.facts(&caller, name.as_str())?;
                 if facts.exists() {
-                    decide::<Push>(&facts)?;
+                    decide_push(&facts)?;
                 } else {
                     decide_create(&facts)?;
                 }

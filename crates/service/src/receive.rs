@@ -11,6 +11,10 @@ use tokio::task::JoinHandle;
 /// Bytes gathered before they are written. A request holds two such pieces at the most.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// What a frame counts for at least. A body in chunks of one byte would otherwise gather a million of them, each
+/// of which costs us fifty times its byte.
+const FRAME_BYTES_MIN: usize = 256;
+
 /// What became of a body.
 pub(crate) struct Received {
     /// The writer with all that came; none when the disk failed.
@@ -42,7 +46,7 @@ where
                 if promised > max {
                     break Err(UploadError::TooLarge { max });
                 }
-                gathered += data.len();
+                gathered += data.len().max(FRAME_BYTES_MIN);
                 piece.push(data);
             }
         }

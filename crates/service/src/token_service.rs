@@ -121,7 +121,7 @@ fn actions(facts: &PackageFacts<'_>, scopes: Scopes, asked: Actions) -> Actions 
         let will = creates && scopes.contains(needs);
         if asked.contains(action) && (may || will) { action } else { Actions::NONE }
     };
-    allowed(decide::<Pull>(facts).is_ok(), Pull::SCOPE.0, Actions::PULL)
-        .with(allowed(decide::<Push>(facts).is_ok(), Push::SCOPE.0, Actions::PUSH))
-        .with(allowed(decide::<Delete>(facts).is_ok(), Delete::SCOPE.0, Actions::DELETE))
+    allowed(decide::<Pull>(facts).is_ok(), Pull::SCOPES, Actions::PULL)
+        .with(allowed(decide::<Push>(facts).is_ok(), Push::SCOPES, Actions::PUSH))
+        .with(allowed(decide::<Delete>(facts).is_ok(), Delete::SCOPES, Actions::DELETE))
 }

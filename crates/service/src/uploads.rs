@@ -136,7 +136,10 @@ impl Service {
                 service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body).await;
             if done.is_err() {
                 // The client was never told of the session, so nobody will resume it.
-                service.cancel(presented, name, id).await?;
+                if let Err(error) = service.cancel(presented, name, id).await {
+                    // It expires then. What went wrong first is the answer.
+                    tracing::debug!(error = &error as &dyn std::error::Error, "an upload could not be ended");
+                }
             }
             done
         })
@@ -181,8 +184,7 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let presented = self.presented(shown)?;
-        let claim = self.claim(id)?;
-        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
+        let (claim, upload) = self.claimed(&presented, name, id).await?;
         if upload.finished.is_some() {
             return Err(UploadError::Unknown);
         }
@@ -211,7 +213,10 @@ impl Service {
         let end = received.end.and_then(|()| same_length(&upload, &writer, part));
         match end {
             // Nothing of it is taken: the session stands where it stood.
-            Err(error @ UploadError::Size { .. }) => return Err(error),
+            Err(error @ UploadError::Size { .. }) => {
+                take_back(writer, upload.received).await;
+                return Err(error);
+            }
             Err(error @ UploadError::TooLarge { .. }) => {
                 self.end_session(presented, name, upload.id, writer).await?;
                 return Err(error);
@@ -259,8 +264,7 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let presented = self.presented(shown)?;
-        let claim = self.claim(id)?;
-        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
+        let (claim, upload) = self.claimed(&presented, name, id).await?;
         match upload.finished {
             Some(finished) if finished == digest => return Ok(()),
             Some(_) => return Err(UploadError::Unknown),
@@ -329,7 +333,7 @@ impl Service {
         id: &str,
     ) -> Result<(), UploadError> {
         let presented = self.presented(shown)?;
-        let claim = self.claim(id)?;
+        let (claim, _) = self.claimed(&presented, name, id).await?;
         let (name, id) = (name.clone(), id.to_owned());
         let ended = self.cancel(presented, name, id).await?;
         drop(claim);
@@ -344,8 +348,9 @@ impl Service {
         id: String,
         writer: Writer,
     ) -> Result<(), UploadError> {
-        self.cancel(presented, name, id).await?;
-        drop(writer);
+        if self.cancel(presented, name, id).await? {
+            take_back(writer, 0).await;
+        }
         Ok(())
     }
 
@@ -356,6 +361,19 @@ impl Service {
             Ok::<bool, UploadError>(tx.cancel_upload(&may, &id, now)?)
         };
         self.catalog.write(cancel).await
+    }
+
+    /// A session that no other request writes now, as it stands. That another one does is told to its owner only:
+    /// to all others it does not exist (CVE-2026-32589).
+    async fn claimed(
+        &self,
+        presented: &Presented,
+        name: &PackageName,
+        id: &str,
+    ) -> Result<(Claim, Upload), UploadError> {
+        let claim = self.claim(id);
+        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
+        Ok((claim?, upload))
     }
 
     fn claim(&self, id: &str) -> Result<Claim, UploadError> {
@@ -401,6 +419,13 @@ impl NewUpload {
             key: packhouse_blobs::new_key().map_err(Fault::Blobs)?,
             hash_state: Hasher::new(algorithm).state(),
         })
+    }
+}
+
+/// Gives back the disk behind the first `received` bytes at once: 10 GB are not to wait for the next writer or sweep.
+async fn take_back(writer: Writer, received: u64) {
+    if let Err(error) = writer.cut(received).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the bytes of a refused upload stay for now");
     }
 }
 
