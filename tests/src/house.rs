@@ -1,0 +1,378 @@
+//! One registry: the real program with a data folder of its own.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::caller::{Caller, Identity};
+use crate::daemon::Daemon;
+use crate::operator::User;
+use crate::program::{Program, end_of};
+use crate::tools::packhouse;
+use crate::wait::until;
+
+/// How long the program may take from its start until `/readyz` answers 200.
+const READY: Duration = Duration::from_secs(30);
+
+/// Where the catalog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalog {
+    /// The embedded SQLite, in the data folder.
+    Sqlite,
+    /// A new database on the server that `PACKHOUSE_TEST_DATABASE_URL` names, dropped with the house.
+    Postgres,
+}
+
+/// What is asked of a house before it opens.
+#[derive(Debug)]
+pub struct HouseBuilder {
+    catalog: Catalog,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    wrapper: Vec<OsString>,
+    tls: bool,
+}
+
+impl HouseBuilder {
+    /// Chooses the catalog; SQLite if nobody asks.
+    #[must_use]
+    pub fn catalog(mut self, catalog: Catalog) -> Self {
+        self.catalog = catalog;
+        self
+    }
+
+    /// One variable of the program's environment, for example `PACKHOUSE_SPARSE_MANIFESTS`.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more argument of `packhouse serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Runs the program behind another one, which must keep the process id as `strace -D -f -o FILE` does.
+    #[must_use]
+    pub fn behind(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.wrapper = wrapper.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// HTTPS with a certificate made on the spot for `127.0.0.1` and `localhost`: [`House::certificate`].
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Starts the program and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead, or is not ready within 30 seconds; its log is in the message.
+    #[track_caller]
+    #[must_use]
+    pub fn start(self) -> House {
+        let mut house = self.prepare();
+        house.open();
+        house
+    }
+
+    /// All that is needed to start, without starting: for tests of a start that must fail.
+    #[track_caller]
+    #[must_use]
+    pub fn prepare(mut self) -> House {
+        let folder =
+            tempfile::Builder::new().prefix("packhouse-test-").tempdir().expect("a temporary folder");
+        let database = (self.catalog == Catalog::Postgres).then(Database::create);
+        if let Some(database) = &database {
+            self.environment.push(("PACKHOUSE_DATABASE_URL".to_owned(), database.url.clone()));
+        }
+        if self.tls {
+            let (certificate, key) = write_certificate(folder.path());
+            self.environment
+                .push(("PACKHOUSE_TLS_CERTIFICATE".to_owned(), certificate.display().to_string()));
+            self.environment.push(("PACKHOUSE_TLS_KEY".to_owned(), key.display().to_string()));
+        }
+        House {
+            server: None,
+            address: String::new(),
+            said: Arc::default(),
+            first_words: Vec::new(),
+            _database: database,
+            plan: self,
+            folder,
+        }
+    }
+}
+
+/// A running registry. Dropping it sends SIGTERM and expects a clean exit.
+#[derive(Debug)]
+pub struct House {
+    server: Option<Daemon>,
+    address: String,
+    said: Arc<Mutex<Vec<String>>>,
+    first_words: Vec<String>,
+    plan: HouseBuilder,
+    /// Held to be dropped after the program has ended, as all fields are dropped after [`House::drop`].
+    _database: Option<Database>,
+    folder: TempDir,
+}
+
+impl House {
+    /// A house as the README starts it: SQLite and files, no configuration.
+    #[track_caller]
+    #[must_use]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A house with wishes.
+    #[must_use]
+    pub fn builder() -> HouseBuilder {
+        HouseBuilder {
+            catalog: Catalog::Sqlite,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+            tls: false,
+        }
+    }
+
+    /// `127.0.0.1:PORT`, as in the names of images. The port is another one after each start.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// `http://127.0.0.1:PORT`, or `https://…` with [`HouseBuilder::tls`].
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.plan.tls { "https" } else { "http" }, self.address)
+    }
+
+    /// The data folder given with `--data`.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The PEM file of the certificate of a house with TLS; it is its own authority.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
+    }
+
+    /// The lines of standard output of the first start, up to and with `listening on`.
+    #[must_use]
+    pub fn first_words(&self) -> &[String] {
+        &self.first_words
+    }
+
+    /// All lines of standard output since the last start.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The administrator that the first start made, with the token it printed or was given.
+    ///
+    /// # Panics
+    ///
+    /// When the first start printed no token and none was given in the environment.
+    #[track_caller]
+    #[must_use]
+    pub fn admin(&self) -> User {
+        let given = |name| self.plan.environment.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone());
+        let printed = || {
+            let words = self.first_words.iter().flat_map(|line| line.split_whitespace());
+            words.map(str::to_owned).find(|word| word.starts_with("phr_"))
+        };
+        let token = given("PACKHOUSE_ADMIN_TOKEN").or_else(printed);
+        User {
+            name: given("PACKHOUSE_ADMIN").unwrap_or_else(|| "admin".to_owned()),
+            token: token.unwrap_or_else(|| panic!("no token in the first words: {:?}", self.first_words)),
+        }
+    }
+
+    /// What the program has logged (standard error) since the house was built.
+    #[must_use]
+    pub fn log(&self) -> String {
+        crate::program::read_so_far(&self.log_file())
+    }
+
+    /// The process id of the program.
+    ///
+    /// # Panics
+    ///
+    /// When it is not running.
+    #[track_caller]
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the house is closed").pid()
+    }
+
+    /// Speaks to the registry over plain HTTP with a user's token.
+    #[must_use]
+    pub fn caller(&self, user: &User) -> Caller {
+        Caller::new(&self.url(), self.tls_certificate(), Identity::User(user.clone()))
+    }
+
+    /// Speaks to the registry over plain HTTP without credentials.
+    #[must_use]
+    pub fn nobody(&self) -> Caller {
+        Caller::new(&self.url(), self.tls_certificate(), Identity::Nobody)
+    }
+
+    /// Ends the program with SIGKILL, as a power cut would; the data stays for [`House::open`].
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.server.take().expect("the house is closed").kill();
+    }
+
+    /// Ends the program with SIGTERM and expects that it ends cleanly.
+    #[track_caller]
+    pub fn close(&mut self) {
+        let mut server = self.server.take().expect("the house is closed");
+        let status = server.stop();
+        assert!(status.success(), "after SIGTERM: {status}\n{}", end_of(&self.log()));
+    }
+
+    /// Starts the program (again) on the same data and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it is running, or does not get ready.
+    #[track_caller]
+    pub fn open(&mut self) {
+        assert!(self.server.is_none(), "the house is open");
+        self.said = Arc::default();
+        let mut server = Daemon::start_piped(&self.serve().into_command(), &self.log_file());
+        let stdout = server.take_stdout().expect("standard output is a pipe");
+        let said = Arc::clone(&self.said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                said.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        let url = until("the line `listening on …`", READY, || {
+            server.must_be_running();
+            self.words().iter().find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()))
+        });
+        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+        address.trim_end_matches('/').clone_into(&mut self.address);
+        let nobody = self.nobody();
+        until("200 from /readyz", READY, || {
+            server.must_be_running();
+            nobody.try_get("/readyz").filter(|answer| answer.status == 200)
+        });
+        if self.first_words.is_empty() {
+            self.first_words = self.words();
+        }
+        self.server = Some(server);
+    }
+
+    /// Runs the program although it must refuse to start.
+    #[track_caller]
+    pub fn refuses_to_open(&self) -> crate::Finished {
+        self.serve().deadline(READY).fails()
+    }
+
+    /// The program with this house's settings and other words, for example of the operator.
+    #[must_use]
+    pub fn program(&self) -> Program {
+        self.with_environment(Program::new(packhouse(), self.folder.path()))
+    }
+
+    fn serve(&self) -> Program {
+        let mut words = self.plan.wrapper.clone();
+        words.push(packhouse().into());
+        words.extend(["serve", "--listen", "127.0.0.1:0", "--data"].map(OsString::from));
+        words.push(self.data().into());
+        words.extend(self.plan.arguments.iter().map(OsString::from));
+        let (first, others) = words.split_first().expect("there is at least the program");
+        self.with_environment(Program::new(first, self.folder.path()).args(others))
+    }
+
+    fn with_environment(&self, program: Program) -> Program {
+        self.plan.environment.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    fn tls_certificate(&self) -> Option<PathBuf> {
+        self.plan.tls.then(|| self.certificate())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        if std::thread::panicking() {
+            drop(server);
+            eprintln!("--- log of the registry\n{}", end_of(&self.log()));
+            return;
+        }
+        let early: Option<ExitStatus> = server.ended();
+        assert!(early.is_none(), "the registry ended by itself: {early:?}\n{}", end_of(&self.log()));
+        let status = server.stop();
+        assert!(status.success(), "after SIGTERM: {status}\n{}", end_of(&self.log()));
+    }
+}
+
+/// A database that lives as long as its house.
+#[derive(Debug)]
+struct Database {
+    server: String,
+    name: String,
+    url: String,
+}
+
+impl Database {
+    #[track_caller]
+    fn create() -> Self {
+        let server = std::env::var("PACKHOUSE_TEST_DATABASE_URL").expect(
+            "PACKHOUSE_TEST_DATABASE_URL names a PostgreSQL server: `cargo xtask test` starts one and sets it",
+        );
+        let name = format!("house_{}", crate::image::random_hex(8));
+        let (place, options) = server.split_once('?').unwrap_or((&server, ""));
+        let (host, _) = place.rsplit_once('/').expect("the URL ends with the name of a database");
+        let question = if options.is_empty() { "" } else { "?" };
+        let url = format!("{host}/{name}{question}{options}");
+        let database = Self { server, name, url };
+        database.run(&format!("CREATE DATABASE {}", database.name)).expect("a database can be created");
+        database
+    }
+
+    fn run(&self, statement: &str) -> Result<(), postgres::Error> {
+        postgres::Client::connect(&self.server, postgres::NoTls)?.batch_execute(statement)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // The server goes away with the test run anyway; a database that stays does no harm.
+        let _ = self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+#[track_caller]
+fn write_certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("the certificate can be written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("the key can be written");
+    (certificate, key)
+}
