@@ -65,12 +65,14 @@ fn the_tests_that_the_promises_name_exist() {
     let mut seen = 0;
     for name in page.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {
         let (family, test) = name.split_once("::").expect("just found");
-        let (_, folder) = folders.iter().find(|(known, _)| *known == family).expect("a known family of tests");
+        let (_, folder) =
+            folders.iter().find(|(known, _)| *known == family).expect("a known family of tests");
         let files = std::fs::read_dir(root.join(folder)).expect("the folder of the tests is there");
         let declared = format!("fn {test}(");
-        let found = files.flatten().filter(|file| file.path().extension().is_some_and(|end| end == "rs")).any(|file| {
-            std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&declared))
-        });
+        let found = files
+            .flatten()
+            .filter(|file| file.path().extension().is_some_and(|end| end == "rs"))
+            .any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&declared)));
         assert!(found, "docs/durability.md names `{name}`, which is not in {folder}");
         seen += 1;
     }

@@ -94,7 +94,7 @@ fn stored(house: &House) -> u64 {
 /// The only test that needs much disk: 10 GB, for as long as it runs.
 #[test]
 fn a_layer_of_ten_billion_bytes_passes_and_one_byte_more_is_refused() {
-    let space = rustix::fs::statvfs(&std::env::temp_dir()).expect("the disk says how full it is");
+    let space = rustix::fs::statvfs(std::env::temp_dir()).expect("the disk says how full it is");
     let free = space.f_bavail * space.f_frsize;
     assert!(
         free > 11_000_000_000,
@@ -399,17 +399,17 @@ fn a_body_in_chunks_of_one_byte_costs_little_memory() {
     let house = House::start();
     let mona = house.user("mona");
     let door = house.caller(&mona);
-    let bytes = vec![b'x'; 1_500_000];
+    let bytes = vec![b'x'; 800_000];
     let chunks = b"1\r\nx\r\n".repeat(bytes.len());
     std::thread::scope(|scope| {
-        for _ in 0..6 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 let mut wire = Wire::open(&house, &mona);
                 wire.ask("PATCH", &begin(&door), &[STREAM, CHUNKED]).unwrap();
                 wire.send(&chunks).unwrap();
                 wire.send_chunk(b"").unwrap();
                 let answer = wire.answer().unwrap();
-                assert_eq!((answer.status, answer.header("range")), (202, Some("0-1499999")), "{answer}");
+                assert_eq!((answer.status, answer.header("range")), (202, Some("0-799999")), "{answer}");
             });
         }
     });

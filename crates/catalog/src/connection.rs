@@ -101,13 +101,7 @@ impl Connection {
                 .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(values)))
                 .map(|changed| changed as u64)
                 .map_err(|source| CatalogError::Sqlite { statement: statement.name, source }),
-            Database::Postgres { client, prepared } => {
-                let prepared = prepare(client, prepared, statement)?;
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-                client
-                    .execute(&prepared, &values)
-                    .map_err(|source| CatalogError::Postgres { statement: statement.name, source })
-            }
+            Database::Postgres { client, prepared } => postgres_execute(client, prepared, statement, values),
         };
         self.note(done)
     }
@@ -183,6 +177,19 @@ fn postgres_query(
         }
     }
     Ok(())
+}
+
+fn postgres_execute(
+    client: &mut ::postgres::Client,
+    prepared: &mut HashMap<&'static str, ::postgres::Statement>,
+    statement: &'static Statement,
+    values: &[Value<'_>],
+) -> Result<u64, CatalogError> {
+    let prepared = prepare(client, prepared, statement)?;
+    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+    client
+        .execute(&prepared, &values)
+        .map_err(|source| CatalogError::Postgres { statement: statement.name, source })
 }
 
 fn prepare(

@@ -35,13 +35,8 @@ pub(crate) fn start(
 ) -> Result<(), CatalogError> {
     let config = Config::from_str(url).map_err(CatalogError::Address)?;
     let mut first = connect(&config)?;
-    if alone {
-        let taken = first
-            .query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE_LOCK])
-            .map_err(|source| CatalogError::Postgres { statement: "alone", source })?;
-        if !taken.get::<_, bool>(0) {
-            return Err(CatalogError::TakenByAnother);
-        }
+    if alone && !take_alone(&mut first)? {
+        return Err(CatalogError::TakenByAnother);
     }
     let mut first = Connection::postgres(first, observer.cloned());
     schema::migrate(&mut first, schema::Dialect::Postgres)?;
@@ -52,7 +47,8 @@ pub(crate) fn start(
             Some(connection) => connection,
             None => Connection::postgres(connect(&config)?, observer.cloned()),
         };
-        let mut worker = Worker { config: config.clone(), observer: observer.cloned(), connection };
+        let alone = alone && number == 0;
+        let mut worker = Worker { config: config.clone(), observer: observer.cloned(), connection, alone };
         let work = work.clone();
         spawn(format!("catalog-{number}"), move || {
             while let Ok(mut job) = work.recv() {
@@ -75,10 +71,19 @@ fn connect(config: &Config) -> Result<Client, CatalogError> {
     Ok(client)
 }
 
+/// Takes the advisory lock for this session; `false`: another session has it.
+fn take_alone(client: &mut Client) -> Result<bool, CatalogError> {
+    let failed = |source| CatalogError::Postgres { statement: "alone", source };
+    let taken = client.query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE_LOCK]).map_err(failed)?;
+    taken.try_get(0).map_err(failed)
+}
+
 struct Worker {
     config: Config,
     observer: Option<Observer>,
     connection: Connection,
+    /// Whether its session is the one that holds the advisory lock.
+    alone: bool,
 }
 
 impl Worker {
@@ -143,11 +148,24 @@ impl Worker {
 
     fn reconnect(&mut self, tried: u32) {
         thread::sleep(Duration::from_millis(50 * u64::from(tried)));
-        match connect(&self.config) {
-            Ok(client) => self.connection = Connection::postgres(client, self.observer.clone()),
+        match connect(&self.config).and_then(|client| self.adopt(client)) {
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "connecting to PostgreSQL");
             }
         }
     }
+
+    fn adopt(&mut self, mut client: Client) -> Result<(), CatalogError> {
+        // The lock went with the session that held it. Refused, it is most likely still that session's, whose end
+        // the server has not noticed yet; to fail every transaction of this thread until then would help nobody.
+        if self.alone && !take_alone(&mut client)? {
+            tracing::error!("another session holds this database; make sure that no second server uses it");
+        }
+        self.connection = Connection::postgres(client, self.observer.clone());
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,9 +51,14 @@ pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Resul
 }
 
 fn open(path: &Path, observer: Option<&Observer>, flags: OpenFlags) -> Result<Connection, CatalogError> {
-    let failed = |source| CatalogError::Sqlite { statement: "open", source };
+    let connection =
+        bare(path, flags).map_err(|source| CatalogError::Sqlite { statement: "open", source })?;
+    Ok(Connection::sqlite(connection, observer.cloned()))
+}
+
+fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(256);
     let pragmas = if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
@@ -61,8 +66,8 @@ fn open(path: &Path, observer: Option<&Observer>, flags: OpenFlags) -> Result<Co
     } else {
         "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
     };
-    connection.execute_batch(pragmas).map_err(failed)?;
-    Ok(Connection::sqlite(connection, observer.cloned()))
+    connection.execute_batch(pragmas)?;
+    Ok(connection)
 }
 
 fn read(connection: &mut Connection, mut job: Box<dyn Job>) {
@@ -94,18 +99,17 @@ fn write(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
 /// Runs all in one transaction; `false` when it was lost and nothing of it stands.
 fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> bool {
     if connection.batch("begin", "BEGIN IMMEDIATE").is_err() {
-        return false;
+        return lost(connection);
     }
     for job in batch.iter_mut() {
         if connection.batch("savepoint", "SAVEPOINT one").is_err() {
             return lost(connection);
         }
-        let keep = job.run(connection) && connection.take_failure().is_none();
+        let keep = keeps(connection, job.as_mut());
         let end = if keep { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
         if !connection.sqlite_transaction_stands() || connection.batch("end of savepoint", end).is_err() {
             return lost(connection);
         }
-        connection.take_failure();
     }
     connection.batch("commit", "COMMIT").is_ok() || lost(connection)
 }
@@ -125,18 +129,23 @@ fn alone(connection: &mut Connection, job: &mut dyn Job) {
         lost(connection);
         return;
     }
-    let kept = job.run(connection);
-    let failure = connection.take_failure();
-    if kept && failure.is_some() {
-        // The closure took a failed statement for success: nothing of it may stand.
-        job.fail(CatalogError::Lost(1));
-    }
-    if kept && failure.is_none() {
-        if let Err(error) = connection.batch("commit", "COMMIT") {
-            job.fail(error);
-            lost(connection);
-        }
-    } else {
+    if !keeps(connection, job) {
+        lost(connection);
+    } else if let Err(error) = connection.batch("commit", "COMMIT") {
+        job.fail(error);
         lost(connection);
     }
 }
+
+/// Runs the closure; whether its changes may stand. One that took a failed statement for success is told so.
+fn keeps(connection: &mut Connection, job: &mut dyn Job) -> bool {
+    let kept = job.run(connection);
+    let failed = connection.take_failure().is_some();
+    if kept && failed {
+        job.fail(CatalogError::Lost(1));
+    }
+    kept && !failed
+}
+
+#[cfg(test)]
+mod tests;

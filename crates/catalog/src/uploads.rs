@@ -21,10 +21,6 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// A session that no row names yet: only the blob store's own tests need one.
-    pub fn unrecorded(id: &str, key: &str, hash_state: Vec<u8>) -> Self {
-        Upload { id: id.to_owned(), key: key.to_owned(), received: 0, hash_state, finished: None }
-    }
     /// Where its bytes lie; for the blob store only.
     pub fn storage_key(&self) -> &str {
         &self.key
@@ -66,9 +62,12 @@ statement!(
     "DELETE FROM uploads WHERE id = $1 AND package_id = $2 AND account_id = $3 AND digest IS NULL
      RETURNING storage_key"
 );
+// The time is asked of the row itself as well: PostgreSQL looks again at one that it had to wait for, but not at what
+// the inner SELECT found, and a part may just have put its end off.
 statement!(
     REMOVE_EXPIRED,
-    "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)
+    "DELETE FROM uploads WHERE expires_at <= $1
+       AND id IN (SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)
      RETURNING storage_key, digest"
 );
 

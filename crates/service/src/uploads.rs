@@ -266,12 +266,28 @@ impl Service {
         let presented = self.presented(shown)?;
         let (claim, upload) = self.claimed(&presented, name, id).await?;
         match upload.finished {
-            Some(finished) if finished == digest => return Ok(()),
+            Some(finished) if finished == digest => return self.still_there(presented, name, digest).await,
             Some(_) => return Err(UploadError::Unknown),
             None => self.check_part(&upload, part)?,
         }
         let (service, name) = (self.clone(), name.clone());
         spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await })
+            .await
+    }
+
+    /// A finished session's blob may have been deleted since: then its 201 would be a lie.
+    async fn still_there(
+        &self,
+        presented: Presented,
+        name: &PackageName,
+        digest: Digest,
+    ) -> Result<(), UploadError> {
+        let (name, now) = (name.clone(), self.clock.now());
+        self.catalog
+            .read(move |tx| {
+                let may = may::<Push, UploadError>(tx, &presented, &name, now)?;
+                if tx.missing_blobs(&may, &[digest])?.is_empty() { Ok(()) } else { Err(UploadError::Unknown) }
+            })
             .await
     }
 
@@ -425,7 +441,10 @@ impl NewUpload {
 /// Gives back the disk behind the first `received` bytes at once: 10 GB are not to wait for the next writer or sweep.
 async fn take_back(writer: Writer, received: u64) {
     if let Err(error) = writer.cut(received).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the bytes of a refused upload stay for now");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the bytes of a refused upload stay for now"
+        );
     }
 }
 

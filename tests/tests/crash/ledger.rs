@@ -42,6 +42,18 @@ pub(crate) enum Change {
     BlobGone(String),
 }
 
+impl Change {
+    fn in_short(&self) -> String {
+        match self {
+            Self::Blob { digest, .. } => format!("blob {digest}"),
+            Self::Manifest { blob, tags, .. } => format!("manifest {} as {tags:?}", blob.digest),
+            Self::TagGone(tag) => format!("the end of tag {tag}"),
+            Self::ManifestGone(digest) => format!("the end of manifest {digest}"),
+            Self::BlobGone(digest) => format!("the end of blob {digest}"),
+        }
+    }
+}
+
 /// One package as its only writer knows it from the registry's answers.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -76,6 +88,7 @@ impl Ledger {
     /// Its answer came: the registry has promised it.
     pub(crate) fn acknowledged(&mut self) {
         let change = self.open.take().expect("something was asked");
+        println!("{}: ACK {}", self.package, change.in_short());
         self.apply(change);
     }
 
@@ -132,6 +145,8 @@ impl Ledger {
             Change::ManifestGone(digest) => self.manifest(door, digest).status == 404,
             Change::BlobGone(digest) => self.blob(door, digest).status == 404,
         };
+        let words = if done { "was carried out unheard" } else { "was not carried out" };
+        println!("{}: {} {words}", self.package, change.in_short());
         // Whichever it is, it must be so for good: it is looked at now, and may be looked at again later.
         match &change {
             Change::Blob { digest, .. } => {
@@ -215,9 +230,57 @@ impl Ledger {
             return;
         }
         assert_eq!(answer.status, 200, "tags of {}: {answer}", self.package);
+        println!(
+            "{}: tags {} expected {:?}",
+            self.package,
+            String::from_utf8_lossy(&answer.body),
+            self.tags.keys().collect::<Vec<_>>()
+        );
         let json = answer.json();
         let listed: Vec<&str> =
             json["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str()).collect();
+        if listed != self.tags.keys().map(String::as_str).collect::<Vec<_>>() {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            for tag in listed.iter() {
+                println!("{}: TAG {tag} {:?}", self.package, self.tag(door, tag));
+            }
+            for _ in 0..8 {
+                let again = door.get(&format!("/v2/{}/tags/list?n=1000", self.package));
+                println!("{}: AGAIN {}", self.package, String::from_utf8_lossy(&again.body));
+            }
+            for data in std::fs::read_dir("/tmp")
+                .unwrap()
+                .filter_map(|e| Some(e.ok()?.path().join("data/catalog.sqlite")))
+                .filter(|p| p.exists())
+            {
+                let c =
+                    rusqlite::Connection::open_with_flags(&data, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+                        .unwrap();
+                let mut q = c.prepare("select p.path, t.name, t.id, t.version_id, t.valid_from, t.valid_to, v.deleted_at, hex(v.digest) from tags t join packages p on p.id=t.package_id join versions v on v.id=t.version_id where p.path=?1 order by t.id").unwrap();
+                let rows = q
+                    .query_map([&self.package], |r| {
+                        Ok(format!(
+                            "{:?} {:?} {:?} {:?} {:?} {:?}",
+                            r.get::<_, String>(1)?,
+                            r.get::<_, i64>(2)?,
+                            r.get::<_, i64>(3)?,
+                            r.get::<_, Option<i64>>(5)?,
+                            r.get::<_, Option<i64>>(6)?,
+                            r.get::<_, String>(7)?
+                        ))
+                    })
+                    .unwrap();
+                for row in rows {
+                    println!("{}: ROW {}", self.package, row.unwrap());
+                }
+                let mut q = c.prepare("pragma integrity_check").unwrap();
+                println!(
+                    "{}: INTEGRITY {:?}",
+                    self.package,
+                    q.query_map([], |r| r.get::<_, String>(0)).unwrap().collect::<Vec<_>>()
+                );
+            }
+        }
         assert_eq!(
             listed,
             self.tags.keys().map(String::as_str).collect::<Vec<_>>(),

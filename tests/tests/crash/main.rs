@@ -92,7 +92,7 @@ fn what_was_acknowledged_survives_a_hundred_kills_in_the_middle_of_pushes_by_eig
 }
 
 /// Lets the writers push until so many changes are acknowledged, and kills the program `moment` later.
-/// Returns whether the kill hit any request on its way.
+/// Returns whether the kill hit any change on its way.
 #[track_caller]
 fn push_until_killed(
     house: &mut House,
@@ -118,7 +118,10 @@ fn push_until_killed(
         round.killed.store(true, Ordering::SeqCst);
         house.kill();
         let ends: Vec<_> = hands.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        let hit = ends.into_iter().map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).any(|hit| hit);
+        // All of them are looked at: a panic of the last one counts as much as a hit of the first.
+        let hits: Vec<bool> =
+            ends.into_iter().map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        let hit = hits.contains(&true);
         assert_eq!(waited.len(), changes, "the registry acknowledged nothing for {PATIENCE:?}");
         hit
     })

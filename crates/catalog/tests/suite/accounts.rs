@@ -29,7 +29,8 @@ fn an_account_is_found_by_its_name(house: &House) {
 fn a_name_is_taken_once_by_users_and_organizations_alike(house: &House) {
     house.user("mona");
     for kind in [AccountKind::User, AccountKind::Organization] {
-        let again = house.operate(move |tx, may| Ok(tx.create_account(may, "mona", kind, true, Micros(9))?));
+        let again =
+            house.operate(move |tx, may| Ok(tx.create_account(may, "mona", kind, true, Micros(9))?));
         assert_eq!(again.unwrap(), None);
     }
     assert_eq!(house.rows("SELECT name, kind, site_admin FROM accounts"), ["mona 1 0"]);
@@ -69,7 +70,11 @@ fn a_suspension_is_remembered_and_lifted(house: &House) {
     for since in [Some(Micros(77)), None] {
         house.operate(move |tx, may| Ok(tx.set_suspended(may, mona.id, since)?)).unwrap();
         assert_eq!(house.read(|tx| Ok(tx.account("mona")?)).unwrap().unwrap().suspended_at, since);
-        assert_eq!(house.read(|tx| Ok(tx.account("hubot")?)).unwrap().unwrap().suspended_at, None, "{hubot:?}");
+        assert_eq!(
+            house.read(|tx| Ok(tx.account("hubot")?)).unwrap().unwrap().suspended_at,
+            None,
+            "{hubot:?}"
+        );
     }
 }
 
@@ -112,7 +117,9 @@ fn a_membership_of_nobody_is_an_error(house: &House) {
 /// The row of `RETURNING` must not be handed out before the foreign keys were checked: an answer that was made of it
 /// would acknowledge what is undone.
 fn an_account_that_was_never_made_has_no_token(house: &House) {
-    let made = house.operate(move |tx, may| Ok(tx.create_token(may, &crate::house::token_of(AccountId(9_999), [7; 32]), Micros(1))?));
+    let made = house.operate(move |tx, may| {
+        Ok(tx.create_token(may, &crate::house::token_of(AccountId(9_999), [7; 32]), Micros(1))?)
+    });
     assert!(
         matches!(made, Err(Fault::Catalog(CatalogError::Sqlite { .. } | CatalogError::Postgres { .. }))),
         "{made:?}"

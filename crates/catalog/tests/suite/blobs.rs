@@ -56,7 +56,13 @@ fn a_long_list_of_blobs_is_one_question(house: &House) {
     assert_eq!(missing(house, &mona, "mona/tool", asked.clone()), asked[..10_000]);
 }
 
-fn mount(house: &House, by: &Actor, from: &'static str, into: &'static str, digest: Digest) -> Result<bool, Fault> {
+fn mount(
+    house: &House,
+    by: &Actor,
+    from: &'static str,
+    into: &'static str,
+    digest: Digest,
+) -> Result<bool, Fault> {
     let shows = by.shows.clone();
     house.write(move |tx| {
         let into = may_change::<Push>(tx, &shows, into)?;
@@ -201,7 +207,12 @@ fn trash_is_given_out_in_its_time_and_forgotten(house: &House) {
     let two = due(i64::MAX, 2);
     assert_eq!(keys(&two), trashed[..2]);
     let forget = move |two: Vec<TrashedKey>| {
-        house.write(move |tx| { let may = collector(tx)?; Ok(tx.forget_trash(&may, &two)?) }).unwrap();
+        house
+            .write(move |tx| {
+                let may = collector(tx)?;
+                Ok(tx.forget_trash(&may, &two)?)
+            })
+            .unwrap();
     };
     forget(two.clone());
     forget(two);

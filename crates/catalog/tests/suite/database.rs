@@ -3,12 +3,10 @@
 //! PostgreSQL runs where `PACKHOUSE_TEST_DATABASE_URL` names a server and a role that may create databases. Where
 //! it does not, the clauses on PostgreSQL are skipped and say so; in CI that is a failure.
 
-use packhouse_catalog::Place;
-use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use postgres::{Client, NoTls, SimpleQueryMessage};
 use rusqlite::types::ValueRef;
 use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, Once, PoisonError};
 
@@ -33,13 +31,6 @@ impl Database {
         PostgresDatabase::create().map(Database::Postgres)
     }
 
-    pub(crate) fn place(&self) -> Place {
-        match self {
-            Database::Sqlite(_) => Place::Sqlite(self.file()),
-            Database::Postgres(database) => Place::Postgres { url: database.url.clone(), alone: false },
-        }
-    }
-
     /// SQLite's file; a name that is not there for PostgreSQL.
     pub(crate) fn file(&self) -> PathBuf {
         match self {
@@ -53,15 +44,17 @@ impl Database {
     pub(crate) fn rows(&self, text: &str) -> Vec<String> {
         match self {
             Database::Sqlite(_) => sqlite_rows(&rusqlite::Connection::open(self.file()).unwrap(), text),
-            Database::Postgres(database) => postgres_rows(&mut database.connect(), text),
+            Database::Postgres(database) => postgres_rows(&mut connect(&database.url), text),
         }
     }
 
     /// Runs a text of the test's own.
     pub(crate) fn run(&self, text: &str) {
         match self {
-            Database::Sqlite(_) => rusqlite::Connection::open(self.file()).unwrap().execute_batch(text).unwrap(),
-            Database::Postgres(database) => database.connect().batch_execute(text).unwrap(),
+            Database::Sqlite(_) => {
+                rusqlite::Connection::open(self.file()).unwrap().execute_batch(text).unwrap();
+            }
+            Database::Postgres(database) => connect(&database.url).batch_execute(text).unwrap(),
         }
     }
 }
@@ -95,7 +88,7 @@ fn postgres_rows(client: &mut Client, text: &str) -> Vec<String> {
 
 /// A database on the server that the environment names.
 pub(crate) struct PostgresDatabase {
-    server: Config,
+    server: String,
     name: String,
     pub(crate) url: String,
     _slot: Slot,
@@ -108,7 +101,8 @@ impl PostgresDatabase {
             static SAID: Once = Once::new();
             // Not `eprintln!`, which a passing test swallows.
             SAID.call_once(|| {
-                let _ = writeln!(std::io::stderr(), "SKIPPED: the clauses on PostgreSQL, since {URL} is not set");
+                let _ =
+                    writeln!(std::io::stderr(), "SKIPPED: the clauses on PostgreSQL, since {URL} is not set");
             });
             return None;
         };
@@ -117,52 +111,41 @@ impl PostgresDatabase {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("packhouse_test_{}_{number}", std::process::id());
         let url = with_database(&server, &name);
-        let server = Config::from_str(&server).unwrap();
-        let mut client = server.connect(NoTls).unwrap();
+        let mut client = connect(&server);
         // An earlier run of the same number may have been killed.
         client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
         client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).unwrap();
         Some(PostgresDatabase { server, name, url, _slot: slot })
     }
+}
 
-    pub(crate) fn connect(&self) -> Client {
-        Config::from_str(&self.url).unwrap().connect(NoTls).unwrap()
-    }
+/// The sessions of the catalog under test in the database of `url`.
+const SESSIONS: &str =
+    "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'packhouse'";
 
-    /// Changes a setting of the database for the sessions to come.
-    pub(crate) fn set(&self, setting: &str) {
-        self.connect().batch_execute(&format!("ALTER DATABASE {} SET {setting}", self.name)).unwrap();
-    }
+fn connect(url: &str) -> Client {
+    Client::connect(url, NoTls).unwrap()
+}
 
-    /// Ends every session of the catalog under test and waits until they are gone.
-    pub(crate) fn end_sessions(&self) -> usize {
-        let mut client = self.connect();
-        let ended = postgres_rows(
-            &mut client,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND application_name = 'packhouse'",
-        );
-        wait_for(|| {
-            let left = "SELECT pid FROM pg_stat_activity
-                        WHERE datname = current_database() AND application_name = 'packhouse'";
-            postgres_rows(&mut client, left).is_empty()
-        });
-        ended.len()
-    }
+/// Ends every session of the catalog under test, waits until they are gone, and says how many there were.
+pub(crate) fn end_sessions(url: &str) -> usize {
+    let mut client = connect(url);
+    let ended = postgres_rows(&mut client, &format!("SELECT pg_terminate_backend(pid) {SESSIONS}"));
+    wait_for(|| postgres_rows(&mut client, &format!("SELECT pid {SESSIONS}")).is_empty());
+    ended.len()
+}
 
-    /// Waits until a session of the catalog waits for a lock.
-    pub(crate) fn wait_for_a_waiter(&self) {
-        let mut client = self.connect();
-        let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-                       AND application_name = 'packhouse' AND wait_event_type = 'Lock'";
-        wait_for(|| !postgres_rows(&mut client, waiting).is_empty());
-    }
+/// Waits until a session of the catalog waits for another one's lock.
+pub(crate) fn wait_for_a_waiter(url: &str) {
+    let mut client = connect(url);
+    let waiting = format!("SELECT pid {SESSIONS} AND wait_event_type = 'Lock'");
+    wait_for(|| !postgres_rows(&mut client, &waiting).is_empty());
 }
 
 impl Drop for PostgresDatabase {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let dropped = self.server.connect(NoTls).and_then(|mut client| client.batch_execute(&drop));
+        let dropped = Client::connect(&self.server, NoTls).and_then(|mut client| client.batch_execute(&drop));
         if let Err(error) = dropped {
             let _ = writeln!(std::io::stderr(), "dropping {}: {error}", self.name);
         }
@@ -171,7 +154,8 @@ impl Drop for PostgresDatabase {
 
 /// The same server's URL for another database.
 fn with_database(url: &str, name: &str) -> String {
-    let (address, options) = url.split_once('?').map_or((url, None), |(address, options)| (address, Some(options)));
+    let (address, options) =
+        url.split_once('?').map_or((url, None), |(address, options)| (address, Some(options)));
     let (scheme, rest) = address.split_once("://").unwrap();
     let host = rest.split_once('/').map_or(rest, |(host, _)| host);
     let options = options.map(|options| format!("?{options}")).unwrap_or_default();

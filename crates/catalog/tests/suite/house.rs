@@ -3,12 +3,12 @@
 
 use crate::database::Database;
 use packhouse_access::{
-    AccountId, Action, Caller, Collect, Granted, Operate, Pull, Push, Refused, Role, Scopes, TokenId, Visibility,
-    decide, decide_collect, decide_create, decide_operate,
+    AccountId, Action, Caller, Collect, Granted, Operate, Pull, Push, Refused, Role, Scopes, TokenId,
+    Visibility, decide, decide_collect, decide_create, decide_operate,
 };
 use packhouse_catalog::{
-    AccountKind, Catalog, CatalogError, Finished, Micros, NewManifest, NewToken, Options, Presented, Pushed, ReadTx,
-    TokenKind, WriteTx,
+    AccountKind, Catalog, CatalogError, Finished, Micros, NewManifest, NewToken, Options, Place, Presented,
+    Pushed, ReadTx, TokenKind, WriteTx,
 };
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag};
 use std::future::Future;
@@ -92,11 +92,16 @@ impl House {
 
     /// Opens a catalog on a database, with other options than usual.
     pub(crate) fn open(database: Database, options: impl FnOnce(&mut Options)) -> House {
-        let mut chosen = Options::new(database.place());
+        let place = match &database {
+            Database::Sqlite(_) => Place::Sqlite(database.file()),
+            Database::Postgres(database) => Place::Postgres { url: database.url.clone(), alone: false },
+        };
+        let mut chosen = Options::new(place);
         chosen.connections = WRITERS;
         options(&mut chosen);
         let catalog = Catalog::open(&chosen).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         House { catalog, runtime, clock: AtomicI64::new(1_000_000), keys: AtomicU64::new(0), database }
     }
 
@@ -126,7 +131,9 @@ impl House {
     /// A transaction of the operator, with the proof.
     pub(crate) fn operate<T: Send + 'static>(
         &self,
-        mut body: impl for<'c, 'tx> FnMut(&mut WriteTx<'c, 'tx>, &Granted<'tx, Operate>) -> Done<T> + Send + 'static,
+        mut body: impl for<'c, 'tx> FnMut(&mut WriteTx<'c, 'tx>, &Granted<'tx, Operate>) -> Done<T>
+        + Send
+        + 'static,
     ) -> Done<T> {
         self.write(move |tx| {
             let may = operator(tx)?;
@@ -137,7 +144,9 @@ impl House {
     /// As [`House::operate`], for one that reads.
     pub(crate) fn operate_reading<T: Send + 'static>(
         &self,
-        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>, &Granted<'tx, Operate>) -> Done<T> + Send + 'static,
+        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>, &Granted<'tx, Operate>) -> Done<T>
+        + Send
+        + 'static,
     ) -> Done<T> {
         self.read(move |tx| {
             let may = operator(tx)?;
@@ -278,7 +287,11 @@ pub(crate) fn caller<'tx>(tx: &mut ReadTx<'_, 'tx>, shows: &Presented) -> Done<C
 }
 
 /// The proof for reading.
-pub(crate) fn may<'tx, A: Action>(tx: &mut ReadTx<'_, 'tx>, shows: &Presented, path: &str) -> Done<Granted<'tx, A>> {
+pub(crate) fn may<'tx, A: Action>(
+    tx: &mut ReadTx<'_, 'tx>,
+    shows: &Presented,
+    path: &str,
+) -> Done<Granted<'tx, A>> {
     let caller = caller(tx, shows)?;
     Ok(decide(&tx.facts(&caller, path)?)?)
 }

@@ -1,6 +1,8 @@
 //! Manifests and versions.
 
-use crate::house::{Actor, CONFIG, House, IMAGE, image, index, may, may_change, on_every_database, reference, sha256};
+use crate::house::{
+    Actor, CONFIG, House, IMAGE, image, index, may, may_change, on_every_database, reference, sha256,
+};
 use packhouse_access::{Delete, Pull, Push};
 use packhouse_catalog::{CatalogError, ManifestRow, Micros, NewManifest};
 use packhouse_oci::{Algorithm, Digest};
@@ -238,7 +240,8 @@ fn what_an_index_says_of_a_manifest_is_kept(house: &House) {
     let subject = sha256("subject");
     house.push(&mona, PATH, &image("c", &[]).subject(&subject).annotation("k", "v").build(), None);
     house.push(&mona, PATH, &index(&[]).artifact_type("a/b").build(), None);
-    let rows = house.rows("SELECT kind, artifact_type, annotations, subject IS NULL FROM manifests ORDER BY id");
+    let rows =
+        house.rows("SELECT kind, artifact_type, annotations, subject IS NULL FROM manifests ORDER BY id");
     let yes = if rows[1].ends_with('t') { ("f", "t") } else { ("0", "1") };
     assert_eq!(rows, [format!("1 {CONFIG} {{\"k\":\"v\"}} {}", yes.0), format!("2 a/b - {}", yes.1)]);
 }
@@ -263,6 +266,9 @@ fn a_row_that_cannot_be_read_is_an_error() {
     house.database.run("UPDATE packages SET visibility = 9");
     let shows = mona.shows.clone();
     let facts = house.write(move |tx| may_change::<Push>(tx, &shows, PATH).map(drop));
-    assert!(matches!(facts, Err(crate::house::Fault::Catalog(CatalogError::Corrupt("visibility")))), "{facts:?}");
+    assert!(
+        matches!(facts, Err(crate::house::Fault::Catalog(CatalogError::Corrupt("visibility")))),
+        "{facts:?}"
+    );
     assert_eq!(Micros(1).plus_seconds(u64::MAX), Micros(i64::MAX), "times end, and do not turn around");
 }

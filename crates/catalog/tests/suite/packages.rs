@@ -2,7 +2,8 @@
 
 use crate::house::{Actor, Fault, House, caller, image, may, may_change, on_every_database};
 use packhouse_access::{
-    AccountId, Administer, Delete, Pull, Refusal, Refused, Role, Visibility, decide, decide_create, decide_list,
+    AccountId, Administer, Delete, Pull, Refusal, Refused, Role, Visibility, decide, decide_create,
+    decide_list,
 };
 use packhouse_catalog::{Micros, Presented};
 
@@ -65,9 +66,13 @@ fn visibility_is_changed_for_one_package(house: &House) {
     let mona = house.user("mona");
     house.package(&mona, "mona/one");
     house.package(&mona, "mona/two");
-    for (visibility, number) in [(Visibility::Public, 2), (Visibility::Internal, 1), (Visibility::Private, 0)] {
+    for (visibility, number) in [(Visibility::Public, 2), (Visibility::Internal, 1), (Visibility::Private, 0)]
+    {
         house.set_visibility("mona/one", visibility);
-        assert_eq!(house.rows("SELECT visibility FROM packages ORDER BY path"), [number.to_string(), "0".to_owned()]);
+        assert_eq!(
+            house.rows("SELECT visibility FROM packages ORDER BY path"),
+            [number.to_string(), "0".to_owned()]
+        );
     }
 }
 
@@ -114,7 +119,8 @@ fn access_is_bounded_and_in_order(house: &House) {
     for name in ["zoe", "abe", "lou"] {
         house.grant("mona/tool", &house.user(name), Role::Read);
     }
-    let names = |limit| access_of(house, "mona/tool", limit).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let names =
+        |limit| access_of(house, "mona/tool", limit).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(9), ["abe", "lou", "zoe"]);
     assert_eq!(names(2), ["abe", "lou"]);
 }
@@ -127,7 +133,8 @@ fn packages_are_listed_in_pages_of_one_namespace_or_all(house: &House) {
     house.package(&hubot, "hubot/x");
     house.set_visibility("hubot/x", Visibility::Public);
     let list = |namespace: Option<AccountId>, after: &'static str, limit| {
-        let packages = house.operate_reading(move |tx, may| Ok(tx.packages(may, namespace, after, limit)?)).unwrap();
+        let packages =
+            house.operate_reading(move |tx, may| Ok(tx.packages(may, namespace, after, limit)?)).unwrap();
         packages.into_iter().map(|package| package.path).collect::<Vec<_>>()
     };
     // The order of bytes: `-` before `/`.
@@ -187,31 +194,61 @@ fn a_caller_lists_what_it_may_pull_and_nothing_else(house: &House) {
         (
             "mona",
             &[
-                "acme/internal", "acme/private", "acme/public", "acme/shared", "eve/public", "mona/internal",
-                "mona/private", "mona/public", "mona/shared", "other/public",
+                "acme/internal",
+                "acme/private",
+                "acme/public",
+                "acme/shared",
+                "eve/public",
+                "mona/internal",
+                "mona/private",
+                "mona/public",
+                "mona/shared",
+                "other/public",
             ],
         ),
         (
             "hubot",
             &[
-                "acme/internal", "acme/public", "eve/public", "mona/public", "other/internal", "other/private",
+                "acme/internal",
+                "acme/public",
+                "eve/public",
+                "mona/public",
+                "other/internal",
+                "other/private",
                 "other/public",
             ],
         ),
         (
             "eve",
             &[
-                "acme/public", "eve/internal", "eve/private", "eve/public", "mona/public", "other/internal",
-                "other/private", "other/public",
+                "acme/public",
+                "eve/internal",
+                "eve/private",
+                "eve/public",
+                "mona/public",
+                "other/internal",
+                "other/private",
+                "other/public",
             ],
         ),
         ("lou", &["acme/public", "acme/shared", "eve/public", "mona/public", "mona/shared", "other/public"]),
         (
             "root",
             &[
-                "acme/internal", "acme/private", "acme/public", "acme/shared", "eve/internal", "eve/private",
-                "eve/public", "mona/internal", "mona/private", "mona/public", "mona/shared", "other/internal",
-                "other/private", "other/public",
+                "acme/internal",
+                "acme/private",
+                "acme/public",
+                "acme/shared",
+                "eve/internal",
+                "eve/private",
+                "eve/public",
+                "mona/internal",
+                "mona/private",
+                "mona/public",
+                "mona/shared",
+                "other/internal",
+                "other/private",
+                "other/public",
             ],
         ),
     ];

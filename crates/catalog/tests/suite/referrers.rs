@@ -1,6 +1,8 @@
 //! Referrers: by subject, and by the tag that OCI 1.0 clients left.
 
-use crate::house::{Actor, Build, CONFIG, House, IMAGE, INDEX, image, index, may, may_change, on_every_database, sha256};
+use crate::house::{
+    Actor, Build, CONFIG, House, IMAGE, INDEX, image, index, may, may_change, on_every_database, sha256,
+};
 use packhouse_access::{Delete, Pull, VersionId};
 use packhouse_catalog::Referrer;
 use packhouse_oci::{Digest, fallback_tag};
@@ -131,10 +133,10 @@ fn referrers_are_their_packages(house: &House) {
     let elsewhere = page(house, &mona, "mona/other", subject, ALL);
     assert_eq!(digests(&elsewhere), []);
     // The same fallback tag in another package names that one's versions.
-    let fallback = fallback_tag(&subject).to_string();
+    let fallback = fallback_tag(&subject);
     let child = image("child", &[]).build();
     house.push(&mona, "mona/other", &child, None);
-    house.push(&mona, "mona/other", &index(&[child.digest]).build(), Some(&fallback));
+    house.push(&mona, "mona/other", &index(&[child.digest]).build(), Some(fallback.as_ref()));
     assert_eq!(digests(&page(house, &mona, "mona/other", subject, ALL)), [child.digest]);
     assert_eq!(all(house, &mona, subject).len(), 1);
 }
@@ -151,12 +153,12 @@ fn a_deleted_referrer_is_none(house: &House) {
 
 fn the_children_of_the_fallback_tag_are_referrers(house: &House) {
     let (mona, subject) = stage(house);
-    let fallback = fallback_tag(&subject).to_string();
+    let fallback = fallback_tag(&subject);
     let (one, two) = (push(house, &mona, &image("1", &[]), None), push(house, &mona, &image("2", &[]), None));
-    push(house, &mona, &index(&[two, one, sha256("never pushed")]), Some(&fallback));
+    push(house, &mona, &index(&[two, one, sha256("never pushed")]), Some(fallback.as_ref()));
     assert_eq!(all(house, &mona, subject), [one, two]);
     // The client of the next signature replaces the index; what stands in it now counts.
-    push(house, &mona, &index(&[two]), Some(&fallback));
+    push(house, &mona, &index(&[two]), Some(fallback.as_ref()));
     assert_eq!(all(house, &mona, subject), [two]);
     delete(house, &mona, two);
     assert_eq!(all(house, &mona, subject), []);
@@ -167,35 +169,36 @@ fn a_referrer_of_both_kinds_is_listed_once(house: &House) {
     let both = sign(house, &mona, subject, "both");
     let by_tag = push(house, &mona, &image("by tag", &[]), None);
     let by_subject = sign(house, &mona, subject, "by subject");
-    push(house, &mona, &index(&[both, by_tag]), Some(&fallback_tag(&subject).to_string()));
+    push(house, &mona, &index(&[both, by_tag]), Some(fallback_tag(&subject).as_ref()));
     assert_eq!(all(house, &mona, subject), [both, by_tag, by_subject]);
 }
 
 fn the_fallback_tag_counts_only_where_it_stands(house: &House) {
     let (mona, subject) = stage(house);
-    let fallback = fallback_tag(&subject).to_string();
+    let fallback = fallback_tag(&subject);
     let child = push(house, &mona, &image("child", &[]), None);
     // Under another name the same index says nothing about the subject.
     push(house, &mona, &index(&[child]), Some("v2"));
     assert_eq!(all(house, &mona, subject), []);
-    let index = push(house, &mona, &index(&[child]), Some(&fallback));
+    let index = push(house, &mona, &index(&[child]), Some(fallback.as_ref()));
     assert_eq!(all(house, &mona, subject), [child]);
     delete(house, &mona, index);
     assert_eq!(all(house, &mona, subject), []);
     // An image under that name has no children, only a config and layers.
-    push(house, &mona, &image("child", &["l"]), Some(&fallback));
+    push(house, &mona, &image("child", &["l"]), Some(fallback.as_ref()));
     assert_eq!(all(house, &mona, subject), []);
 }
 
 fn an_artifact_type_filters(house: &House) {
     let (mona, subject) = stage(house);
-    let typed = |name: &str, artifact_type: &str| image(name, &[]).artifact_type(artifact_type).subject(&subject);
+    let typed =
+        |name: &str, artifact_type: &str| image(name, &[]).artifact_type(artifact_type).subject(&subject);
     let sbom = push(house, &mona, &typed("1", "application/x.sbom"), None);
     let signature = push(house, &mona, &typed("2", "application/x.signature"), None);
     let plain = sign(house, &mona, subject, "3");
     let untyped = push(house, &mona, &index(&[]).subject(&subject), None);
     let by_tag = push(house, &mona, &image("4", &[]).artifact_type("application/x.sbom"), None);
-    push(house, &mona, &index(&[by_tag]), Some(&fallback_tag(&subject).to_string()));
+    push(house, &mona, &index(&[by_tag]), Some(fallback_tag(&subject).as_ref()));
     let of = |artifact_type: &str| {
         let ask = Ask { types: vec![artifact_type.to_owned()], ..ALL };
         digests(&page(house, &mona, PATH, subject, ask))
@@ -236,7 +239,7 @@ fn pages_of_referrers_make_the_whole_list(house: &House) {
             expected.push(sign(house, &mona, subject, &name));
         }
     }
-    push(house, &mona, &index(&by_tag), Some(&fallback_tag(&subject).to_string()));
+    push(house, &mona, &index(&by_tag), Some(fallback_tag(&subject).as_ref()));
     for limit in 1..=10 {
         let mut found = Vec::new();
         let mut after = VersionId(0);

@@ -43,13 +43,18 @@ fn delete(house: &House, by: &Actor, path: &'static str, name: &'static str) -> 
 /// Version, beginning, end and mover of a tag's rows, the times numbered from the first on.
 fn history(house: &House) -> Vec<String> {
     let rows = house.rows("SELECT version_id, valid_from, valid_to, moved_by FROM tags ORDER BY id");
-    let mut times: Vec<String> =
-        rows.iter().flat_map(|row| row.split(' ').skip(1).take(2).map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut times: Vec<String> = rows
+        .iter()
+        .flat_map(|row| row.split(' ').skip(1).take(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     times.sort();
     times.dedup();
     let named = |time: &str| match time {
         "-" => "-".to_owned(),
-        time => format!("t{}", times.iter().filter(|known| *known != "-").position(|known| known == time).unwrap()),
+        time => format!(
+            "t{}",
+            times.iter().filter(|known| *known != "-").position(|known| known == time).unwrap()
+        ),
     };
     rows.iter()
         .map(|row| {
@@ -65,7 +70,11 @@ fn a_tag_moves_and_its_past_is_kept(house: &House) {
     let first = house.push(&mona, PATH, &one, Some("latest")).version;
     let second = house.push(&root, PATH, &two, Some("latest")).version;
     assert_eq!(house.resolve(&mona, PATH, "latest"), Some(two.digest));
-    assert_eq!(house.resolve(&mona, PATH, &one.digest.to_string()), Some(one.digest), "moving deletes nothing");
+    assert_eq!(
+        house.resolve(&mona, PATH, &one.digest.to_string()),
+        Some(one.digest),
+        "moving deletes nothing"
+    );
     // The first row ends where the second begins: at any time one of them, and one only, was it.
     let expected = [format!("{first} t0 t1 {}", mona.id), format!("{second} t1 - {}", root.id)];
     assert_eq!(history(house), expected);

@@ -21,7 +21,11 @@ on_every_database!(
 );
 
 /// Account, token and scopes of who shows this at that time.
-fn known(house: &House, shows: &Presented, now: Micros) -> Option<(Option<AccountId>, Option<TokenId>, Scopes)> {
+fn known(
+    house: &House,
+    shows: &Presented,
+    now: Micros,
+) -> Option<(Option<AccountId>, Option<TokenId>, Scopes)> {
     let shows = shows.clone();
     let caller = house.read(move |tx| {
         Ok(tx.caller(&shows, now)?.map(|caller| (caller.account(), caller.token(), caller.scopes())))
@@ -127,7 +131,10 @@ fn a_bearer_token_brings_its_bound_and_its_tokens_scopes(house: &House) {
 fn the_operator_and_a_worker_need_no_row(house: &House) {
     assert_eq!(known(house, &Presented::Operator, Micros(0)), Some((None, None, Scopes::ALL)));
     assert_eq!(known(house, &Presented::Worker, Micros(0)), Some((None, None, Scopes::NONE)));
-    assert_eq!(known(house, &Presented::Anonymous { bound: None }, Micros(0)), Some((None, None, Scopes::NONE)));
+    assert_eq!(
+        known(house, &Presented::Anonymous { bound: None }, Micros(0)),
+        Some((None, None, Scopes::NONE))
+    );
 }
 
 fn tokens_are_listed_in_pages_of_one_account_or_all(house: &House) {
@@ -153,7 +160,10 @@ fn tokens_are_listed_in_pages_of_one_account_or_all(house: &House) {
 
     let found = &list(Some(mona.id), mona.token, 9)[0];
     assert_eq!((found.account.as_str(), found.name.as_str(), found.scopes), ("mona", "ci", Scopes::READ));
-    assert_eq!((found.created_at, found.expires_at, found.revoked_at), (Micros(42), Some(Micros(9_000)), None));
+    assert_eq!(
+        (found.created_at, found.expires_at, found.revoked_at),
+        (Micros(42), Some(Micros(9_000)), None)
+    );
 }
 
 fn the_same_token_is_not_stored_twice(house: &House) {
@@ -181,7 +191,10 @@ fn a_configured_token_replaces_the_one_before(house: &House) {
     assert_eq!(known(house, &shown("first"), Micros(15)), None);
     assert!(known(house, &shown("second"), Micros(15)).is_some());
     assert!(known(house, &root.shows, Micros(15)).is_some(), "tokens made by hand are nobody's to replace");
-    assert_eq!(house.rows("SELECT created_at, revoked_at FROM tokens WHERE kind = 2 ORDER BY id"), ["10 14", "14 -"]);
+    assert_eq!(
+        house.rows("SELECT created_at, revoked_at FROM tokens WHERE kind = 2 ORDER BY id"),
+        ["10 14", "14 -"]
+    );
 }
 
 fn a_configured_token_that_comes_back_works_again(house: &House) {

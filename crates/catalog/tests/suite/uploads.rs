@@ -70,7 +70,12 @@ fn cancel(house: &House, by: &Actor, id: &'static str) -> bool {
 }
 
 fn end_expired(house: &House, now: i64, limit: u32) -> usize {
-    house.write(move |tx| { let may = collector(tx)?; Ok(tx.end_expired_uploads(&may, Micros(now), limit)?) }).unwrap()
+    house
+        .write(move |tx| {
+            let may = collector(tx)?;
+            Ok(tx.end_expired_uploads(&may, Micros(now), limit)?)
+        })
+        .unwrap()
 }
 
 fn a_session_begins_empty_and_is_found_again(house: &House) {
@@ -186,7 +191,7 @@ fn finishing_with_bytes_that_are_there_trashes_the_newcomer(house: &House) {
     let (_, third) = house.push_blob(&mona, PATH, "hello");
     assert_ne!(first, second);
     // One blob under the first key, linked twice; the others' bytes are nobody's.
-    assert_eq!(house.rows("SELECT storage_key FROM blobs"), [first.clone()]);
+    assert_eq!(house.rows("SELECT storage_key FROM blobs"), std::slice::from_ref(&first));
     assert_eq!(house.number("SELECT count(*) FROM package_blobs"), 2);
     assert_eq!(house.rows("SELECT storage_key FROM trash ORDER BY storage_key"), [second, third]);
     let shows = hubot.shows.clone();
@@ -233,7 +238,10 @@ fn cancelling_trashes_the_bytes(house: &House) {
     assert_eq!(find(house, &mona, PATH, "one", 50), None);
     assert!(!record(house, &mona, &session, 5, 100));
     assert!(!finish(house, &mona, &session, sha256("hello"), 5));
-    assert_eq!(house.rows("SELECT storage_key, not_before FROM trash"), [format!("{} 60", session.storage_key())]);
+    assert_eq!(
+        house.rows("SELECT storage_key, not_before FROM trash"),
+        [format!("{} 60", session.storage_key())]
+    );
 }
 
 fn a_finished_session_is_not_cancelled(house: &House) {

@@ -3,16 +3,19 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt as _;
-use packhouse_distribution::Body;
+use packhouse_distribution::{Body, RouteName};
 use serde_json::Value;
 use std::fmt;
 
 /// Words that would tell a client how the house is built. None may stand in an error.
-const OURS: [&str; 8] = ["SELECT", "sqlite", "SQL", "/tmp", "blobs/", "panicked", "src/", "RowNotFound"];
+const OURS: [&str; 9] =
+    ["SELECT", "sqlite", "SQL", "/tmp", "/dev/shm", "blobs/", "panicked", "src/", "RowNotFound"];
 
 /// An answer.
 #[derive(Clone)]
 pub(crate) struct Answer {
+    /// The route's name, for metrics and logs.
+    pub(crate) route: &'static str,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -21,8 +24,9 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) async fn read(method: &Method, response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
+        let RouteName(route) = *parts.extensions.get().expect("a route's name with every answer");
         let body = body.collect().await.expect("the body can be read to its end").to_bytes();
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+        let answer = Answer { route, status: parts.status.as_u16(), headers: parts.headers, body };
         answer.keeps_the_house_rules(method);
         answer
     }

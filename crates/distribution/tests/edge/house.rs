@@ -17,7 +17,7 @@ use packhouse_service::operator::{Answer as Told, Command};
 use packhouse_service::{Clock, Service, Settings};
 use std::future::{Future, IntoFuture};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -73,7 +73,7 @@ impl House {
         let mut plan =
             Plan { settings: Settings::new("admin".parse().unwrap()), manifest_bytes_max: 4 << 20 };
         change(&mut plan);
-        let folder = tempfile::tempdir().unwrap();
+        let folder = empty_folder();
         let statements: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let mut options = Options::new(Place::Sqlite(folder.path().join(CATALOG)));
         let seen = Arc::clone(&statements);
@@ -210,6 +210,18 @@ impl House {
     pub(crate) fn blobs_folder(&self) -> PathBuf {
         self.folder.path().join("blobs")
     }
+}
+
+/// An empty folder, in memory where there is such a place: no test here is about what survives a crash, and each
+/// would wait for hundreds of syncs. `TMPDIR` has the last word.
+fn empty_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if std::env::var_os("TMPDIR").is_none()
+        && let Ok(folder) = tempfile::tempdir_in(memory)
+    {
+        return folder;
+    }
+    tempfile::tempdir().unwrap()
 }
 
 impl Drop for House {

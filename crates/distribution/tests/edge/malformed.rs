@@ -188,6 +188,7 @@ async fn paths_that_are_no_endpoint_are_404_and_methods_that_are_none_405() {
     ] {
         let answer = mona.ask(http::Method::OPTIONS, path).await;
         assert_eq!((answer.says().as_str(), answer.the("allow")), ("405 UNSUPPORTED", allowed), "{path}");
+        assert_eq!(answer.route, "none");
     }
 }
 

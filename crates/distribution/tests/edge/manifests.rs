@@ -334,3 +334,49 @@ async fn the_same_manifest_in_two_packages_is_two_things() {
     assert!(mona.has("mona/other", "1.0").await);
     assert!(mona.has("mona/other", &index.digest()).await);
 }
+
+/// The conformance suite pushes 390 annotations of 10,000 characters; clients read 4 MiB.
+#[tokio::test]
+async fn a_manifest_of_almost_four_megabytes_is_taken_listed_and_served() {
+    let (_house, mona) = mona().await;
+    let subject = index(&[]);
+    mona.push(APP, "subject", &subject).await;
+    let notes: serde_json::Map<_, _> =
+        (0..390).map(|at| (format!("note-{at}"), json!("x".repeat(10_000)))).collect();
+    let large = image().layer("one").subject(&subject).with("annotations", notes.into()).manifest();
+    assert!(large.bytes.len() > 3_900_000);
+    mona.push(APP, "large", &large).await;
+    assert!(mona.get(&at("large")).await.body == large.bytes, "the same bytes come back");
+    let referrers = mona.get(&format!("/v2/{APP}/referrers/{}", subject.digest())).await;
+    assert_eq!(referrers.list("manifests"), [large.digest()]);
+}
+
+#[tokio::test]
+async fn two_first_pushes_at_once_make_one_package() {
+    let (house, mona) = mona().await;
+    let pushes: Vec<_> = (0..8)
+        .map(|at| {
+            let put = mona.put(&at_new(&format!("t{at}"))).header("content-type", OCI_INDEX);
+            tokio::spawn(put.body(index(&[]).bytes).into_future())
+        })
+        .collect();
+    for push in pushes {
+        assert_eq!(push.await.unwrap().says(), "201");
+    }
+    assert_eq!(mona.tags("mona/new").await.len(), 8);
+    assert_eq!(house.count("SELECT count(*) FROM packages"), 1);
+}
+
+fn at_new(tag: &str) -> String {
+    format!("/v2/mona/new/manifests/{tag}")
+}
+
+#[tokio::test]
+async fn a_digest_may_come_percent_encoded() {
+    let (_house, mona) = mona().await;
+    let image = image().layer("one").manifest();
+    mona.push(APP, "1.0", &image).await;
+    assert_eq!(mona.get(&at(&image.digest().replace(':', "%3A"))).await.body, image.bytes);
+    let blob = format!("/v2/{APP}/blobs/{}", sha256("one").replace(':', "%3a"));
+    assert_eq!(mona.get(&blob).await.text(), "one");
+}

@@ -92,7 +92,9 @@ impl Town {
         house.make(SOURCE, "public").await;
         let worked = people["suspended"].get("/v2/_catalog").await;
         assert_eq!(worked.list("repositories"), [SOURCE], "an owner, before the suspension");
+        let before = house.commits();
         house.suspend("suspended").await;
+        assert_ne!(house.commits(), before, "a commit is seen from outside");
         house.revoke(&people["revoked"]).await;
         house.wait(60);
         Town { house, people, packages: 0 }
@@ -184,6 +186,7 @@ async fn every_caller_gets_the_answer_of_the_matrix_at_every_door() {
                 if answer.status >= 400 && town.house.commits() != before {
                     wrong.push(format!("[{kind}] {door}, {name}: refused, and yet something was stored"));
                 }
+                assert_eq!(answer.route, route.name.0, "{door}");
                 let wanted = meant(&cells[column]);
                 // An answer to HEAD has no body to say its code in.
                 let wanted = if route.method == "HEAD" { &wanted[..3] } else { &wanted };

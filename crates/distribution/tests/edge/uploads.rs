@@ -210,6 +210,18 @@ async fn a_put_sent_again_gets_its_201_again() {
 }
 
 #[tokio::test]
+async fn a_put_sent_again_after_the_blob_was_deleted_promises_nothing() {
+    let (_house, mona) = mona().await;
+    let location = mona.begin(APP).await;
+    let digest = sha256("hello");
+    assert_eq!(finish(&mona, &location, &digest).body("hello").await.says(), "201");
+    assert_eq!(mona.delete(&format!("/v2/{APP}/blobs/{digest}")).await.says(), "202");
+    let again = finish(&mona, &location, &digest).body("hello").await;
+    assert_eq!(again.says(), "404 BLOB_UPLOAD_UNKNOWN");
+    assert_eq!(mona.blob(APP, &digest).await, None);
+}
+
+#[tokio::test]
 async fn a_wrong_digest_is_400_and_stores_nothing_however_the_bytes_came() {
     let (house, mona) = mona().await;
     mona.push_blob(APP, "something").await;
