@@ -18,8 +18,6 @@ mod error;
 mod facts;
 mod manifests;
 mod packages;
-#[cfg(test)]
-mod plans;
 mod postgres;
 mod referrers;
 mod schema;
