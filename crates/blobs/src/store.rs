@@ -114,10 +114,13 @@ impl FileStore {
 
 fn remove_file(path: &Path) -> Result<(), BlobError> {
     match fs::remove_file(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(BlobError::file("removing", path)(source)),
+        Ok(()) => {}
+        // An earlier try may have ended before its folder was synced: without that the name could come back after
+        // its row is gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(BlobError::file("removing", path)(source)),
     }
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 fn make_folder(path: &Path) -> Result<(), BlobError> {

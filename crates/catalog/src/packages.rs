@@ -64,7 +64,9 @@ statement!(
        AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
      ORDER BY p.path LIMIT $2"
 );
-// Each part reads an index in its order and stops at the limit: the cost is the page's, not the site's.
+// The first two parts read an index in its order and stop at the limit. The other two read what the caller's
+// organizations own and what was granted by name, and sort it: the cost grows with what is the caller's, not with
+// the site.
 statement!(
     PATHS_VISIBLE,
     "SELECT path FROM (

@@ -69,3 +69,52 @@ async fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
     let error = FileStore::open(&file).unwrap_err();
     assert!(error.to_string().contains("a file/blobs"), "{error}");
 }
+
+/// A client that goes away drops the request's future, but not the thread that writes: until that has ended nobody
+/// else may write the session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_that_goes_away_keeps_its_claim_until_its_bytes_are_written() {
+    let desk = Desk::new().await;
+    let upload = desk.begin(Algorithm::Sha256).await;
+    let chunk = Bytes::from(vec![1; 4 << 20]);
+    let writer = desk.writer(&upload).await;
+    let mut write = Box::pin(writer.write(vec![chunk.clone()]));
+    std::future::poll_fn(|context| {
+        let _ = write.as_mut().poll(context);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(write);
+    let claim = loop {
+        match desk.store.claim(&upload.id) {
+            Ok(claim) => break claim,
+            Err(BlobError::Claimed) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    // Free means ended: all of it is in the file, and nothing will follow.
+    assert_eq!(desk.path(upload.storage_key()).metadata().unwrap().len(), chunk.len() as u64);
+    drop(claim);
+}
+
+#[tokio::test]
+async fn an_identity_that_was_half_written_is_none() {
+    let desk = Desk::new().await;
+    std::fs::write(desk.root().join("blobs/identity.new"), "half").unwrap();
+    let identity = desk.store.identity().unwrap();
+    assert_eq!(identity.len(), 32);
+    assert_eq!(desk.store.identity().unwrap(), identity);
+}
+
+#[test]
+fn a_full_disk_is_told_from_a_broken_one() {
+    let failed = |kind: std::io::ErrorKind| BlobError::File {
+        doing: "writing",
+        path: "blobs/00/0".into(),
+        source: kind.into(),
+    };
+    assert!(failed(std::io::ErrorKind::StorageFull).is_full());
+    assert!(failed(std::io::ErrorKind::QuotaExceeded).is_full());
+    assert!(!failed(std::io::ErrorKind::PermissionDenied).is_full());
+    assert!(!BlobError::Claimed.is_full());
+}
