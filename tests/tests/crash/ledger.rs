@@ -88,7 +88,6 @@ impl Ledger {
     /// Its answer came: the registry has promised it.
     pub(crate) fn acknowledged(&mut self) {
         let change = self.open.take().expect("something was asked");
-        println!("{}: ACK {}", self.package, change.in_short());
         self.apply(change);
     }
 
@@ -137,10 +136,14 @@ impl Ledger {
         let change = self.open.take()?;
         let done = match &change {
             Change::Blob { digest, .. } => self.blob(door, digest).status == 200,
-            Change::Manifest { blob, tags, .. } => match tags.first() {
-                Some(tag) => self.tag(door, tag).is_some_and(|digest| digest == blob.digest),
-                None => self.manifest(door, &blob.digest).status == 200,
-            },
+            Change::Manifest { blob, tags, .. } => {
+                // A tag that named it before tells nothing.
+                let moves = tags.iter().find(|tag| self.tags.get(*tag) != Some(&blob.digest));
+                match moves {
+                    Some(tag) => self.tag(door, tag).is_some_and(|digest| digest == blob.digest),
+                    None => self.manifest(door, &blob.digest).status == 200,
+                }
+            }
             Change::TagGone(tag) => self.tag(door, tag).is_none(),
             Change::ManifestGone(digest) => self.manifest(door, digest).status == 404,
             Change::BlobGone(digest) => self.blob(door, digest).status == 404,
@@ -230,57 +233,9 @@ impl Ledger {
             return;
         }
         assert_eq!(answer.status, 200, "tags of {}: {answer}", self.package);
-        println!(
-            "{}: tags {} expected {:?}",
-            self.package,
-            String::from_utf8_lossy(&answer.body),
-            self.tags.keys().collect::<Vec<_>>()
-        );
         let json = answer.json();
         let listed: Vec<&str> =
             json["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str()).collect();
-        if listed != self.tags.keys().map(String::as_str).collect::<Vec<_>>() {
-            std::thread::sleep(std::time::Duration::from_millis(500));
-            for tag in listed.iter() {
-                println!("{}: TAG {tag} {:?}", self.package, self.tag(door, tag));
-            }
-            for _ in 0..8 {
-                let again = door.get(&format!("/v2/{}/tags/list?n=1000", self.package));
-                println!("{}: AGAIN {}", self.package, String::from_utf8_lossy(&again.body));
-            }
-            for data in std::fs::read_dir("/tmp")
-                .unwrap()
-                .filter_map(|e| Some(e.ok()?.path().join("data/catalog.sqlite")))
-                .filter(|p| p.exists())
-            {
-                let c =
-                    rusqlite::Connection::open_with_flags(&data, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-                        .unwrap();
-                let mut q = c.prepare("select p.path, t.name, t.id, t.version_id, t.valid_from, t.valid_to, v.deleted_at, hex(v.digest) from tags t join packages p on p.id=t.package_id join versions v on v.id=t.version_id where p.path=?1 order by t.id").unwrap();
-                let rows = q
-                    .query_map([&self.package], |r| {
-                        Ok(format!(
-                            "{:?} {:?} {:?} {:?} {:?} {:?}",
-                            r.get::<_, String>(1)?,
-                            r.get::<_, i64>(2)?,
-                            r.get::<_, i64>(3)?,
-                            r.get::<_, Option<i64>>(5)?,
-                            r.get::<_, Option<i64>>(6)?,
-                            r.get::<_, String>(7)?
-                        ))
-                    })
-                    .unwrap();
-                for row in rows {
-                    println!("{}: ROW {}", self.package, row.unwrap());
-                }
-                let mut q = c.prepare("pragma integrity_check").unwrap();
-                println!(
-                    "{}: INTEGRITY {:?}",
-                    self.package,
-                    q.query_map([], |r| r.get::<_, String>(0)).unwrap().collect::<Vec<_>>()
-                );
-            }
-        }
         assert_eq!(
             listed,
             self.tags.keys().map(String::as_str).collect::<Vec<_>>(),

@@ -117,7 +117,6 @@ impl Writer {
     /// the errand again, and looks at what was promised.
     #[track_caller]
     pub(crate) fn recover(&mut self, door: &Caller, others: usize) -> usize {
-        println!("{}: {:?} at {:?}", self.ledger.package, self.errand, door.get("/v2/").header("date"));
         if self.ledger.settle(door) == Some(true) {
             self.tally.done_unheard += 1;
         }
@@ -312,7 +311,11 @@ impl Hand<'_> {
         let blob = Arc::clone(&session.blob);
         let mark = if session.location.contains('?') { '&' } else { '?' };
         let put = format!("{}{mark}digest={}", session.location, blob.digest);
-        let request = self.door.request("PUT", &put).header("content-type", "application/octet-stream");
+        let mut request = self.door.request("PUT", &put).header("content-type", "application/octet-stream");
+        if self.round.is_none() {
+            // Sent again, it may be answered before its body is read: this connection is not used again.
+            request = request.header("connection", "close");
+        }
         let change = Change::Blob { digest: blob.digest.clone(), lasting };
         let answer = self.change(change, request.body(&blob.bytes[from..]).expect("a request"), 201)?;
         assert_eq!(answer.header("docker-content-digest"), Some(blob.digest.as_str()), "{answer}");
