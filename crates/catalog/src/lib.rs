@@ -18,6 +18,8 @@ mod error;
 mod facts;
 mod manifests;
 mod packages;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod referrers;
 mod schema;
@@ -25,6 +27,10 @@ mod settings;
 mod sql;
 mod sqlite;
 mod tags;
+#[cfg(test)]
+#[allow(dead_code, reason = "the other half is for the suite")]
+#[path = "../tests/suite/database.rs"]
+mod test_database;
 mod tokens;
 mod transaction;
 mod uploads;

@@ -21,7 +21,8 @@ pub(crate) struct Statement {
 /// Declares a [`Statement`].
 macro_rules! statement {
     ($name:ident, $text:literal) => {
-        static $name: $crate::sql::Statement = $crate::sql::Statement::new(stringify!($name), $text);
+        pub(crate) static $name: $crate::sql::Statement =
+            $crate::sql::Statement::new(stringify!($name), $text);
     };
 }
 pub(crate) use statement;

@@ -1,12 +1,7 @@
 //! Sessions from inside.
 
 use super::*;
-use database::Database;
-
-// Its other half is for the suite.
-#[allow(dead_code)]
-#[path = "../../tests/suite/database.rs"]
-mod database;
+use crate::test_database::Database;
 
 fn setting(database: &Database, name: &str) -> String {
     let Database::Postgres(database) = database else { unreachable!() };

@@ -1,0 +1,255 @@
+//! Queries are looked at: how each statement finds its rows.
+//!
+//! A plan is written here in short: `alias: index` for each table in the order it is read, `id` for the table's own
+//! key, `list` for a list among the parameters, `rows of …` for what a part in parentheses gave, `sort` where rows
+//! are sorted and not read in their order. A table that is read as a whole is `ALL`, which no statement may do that is
+//! not named in [`READ_WHOLE`].
+
+use crate::connection::Connection;
+use crate::schema::{Dialect, migrate};
+use crate::sql::Statement;
+use crate::test_database::Database;
+use crate::{accounts, blobs, facts, manifests, packages, referrers, settings, tags, tokens, uploads};
+use std::collections::BTreeSet;
+
+/// What requests wait for, with the plan that it must have.
+const HOT: [(&Statement, &str); 28] = [
+    (&facts::CALLER_BY_HASH, "t: tokens_1, a: id"),
+    (&facts::CALLER_BY_TOKEN, "t: id, a: id"),
+    (&facts::NAMESPACE, "a: accounts_1, m: memberships_1"),
+    (&facts::PACKAGE, "p: packages_live_by_path, g: package_grants_1"),
+    (&facts::LOCK_PACKAGE, "packages: packages_live_by_path"),
+    (&blobs::READABLE_BLOB, "l: package_blobs_1, b: blobs_1"),
+    (&blobs::LINKED, "package_blobs: package_blobs_1, json_each: list"),
+    (&blobs::LOCK_BLOB, "blobs: blobs_1"),
+    (&blobs::HOLDER, "l: package_blobs_by_digest, p: id, g: package_grants_1, m: memberships_1"),
+    (&manifests::MANIFEST_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
+    (&manifests::MANIFEST_BY_DIGEST, "v: versions_live_by_digest, m: id"),
+    (&manifests::MANIFEST_HEAD_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
+    (&manifests::MANIFEST_HEAD_BY_DIGEST, "v: versions_live_by_digest, m: id"),
+    (&manifests::MANIFEST_ID, "manifests: manifests_1"),
+    (&manifests::LIVE_VERSION, "versions: versions_live_by_digest"),
+    (&manifests::DELETE_VERSION, "versions: versions_live_by_digest"),
+    (&tags::TAGS, "tags: tags_open_by_name"),
+    (&tags::OPEN_TAG, "tags: tags_open_by_name"),
+    (&tags::INSERT_TAG, "versions: id"),
+    (&tags::HAS_VERSION, "versions: versions_live_by_digest"),
+    (&tags::CLOSE_TAGS_OF, "tags: tags_open_by_version"),
+    (
+        &referrers::REFERRERS,
+        "v: versions_live_by_subject, m: id, rows of by_subject, sort, \
+         t: tags_open_by_name, f: id, r: manifest_refs_1, v: versions_live_by_digest, m: id, sort, \
+         rows of by_fallback_tag, sort, rows of found, v: id, m: id, sort",
+    ),
+    (&packages::PATHS, "p: packages_live_by_path, v: versions_live_by_digest"),
+    (
+        &packages::PATHS_VISIBLE,
+        "p: packages_live_by_visibility, v: versions_live_by_digest, rows of open, sort, \
+         p: packages_live_by_owner, v: versions_live_by_digest, rows of own, sort, \
+         m: memberships_by_account, p: packages_live_by_owner, v: versions_live_by_digest, sort, \
+         rows of organizations, sort, \
+         g: package_grants_by_account, p: id, v: versions_live_by_digest, sort, rows of granted, sort, \
+         rows of visible",
+    ),
+    (&uploads::UPLOAD, "uploads: uploads_1"),
+    (&uploads::RECORD_PART, "uploads: uploads_1"),
+    (&uploads::FINISH_UPLOAD, "uploads: uploads_1"),
+    (&uploads::REMOVE_EXPIRED, "uploads: uploads_1, uploads: uploads_by_expiry"),
+];
+
+/// Everything else: no table is read as a whole.
+const OTHERS: [&Statement; 40] = [
+    &accounts::ACCOUNT_BY_NAME,
+    &accounts::ACCOUNTS,
+    &accounts::INSERT_ACCOUNT,
+    &accounts::MEMBERS,
+    &accounts::OWNERS,
+    &accounts::PUT_MEMBER,
+    &accounts::REMOVE_MEMBER,
+    &accounts::SET_SITE_ADMIN,
+    &accounts::SUSPEND,
+    &blobs::INSERT_BLOB,
+    &blobs::LINK,
+    &blobs::PUT_TRASH,
+    &blobs::REMOVE_TRASH,
+    &blobs::TRASH_DUE,
+    &blobs::UNLINK,
+    &manifests::INSERT_MANIFEST,
+    &manifests::INSERT_REFS,
+    &manifests::INSERT_VERSION,
+    &manifests::SET_VERSION_MANIFEST,
+    &packages::GRANTS,
+    &packages::INSERT_PACKAGE,
+    &packages::PACKAGES,
+    &packages::PACKAGES_OF,
+    &packages::PUT_GRANT,
+    &packages::REMOVE_GRANT,
+    &packages::SET_VISIBILITY,
+    &settings::PING,
+    &settings::PUT_SETTING,
+    &settings::SETTING,
+    &tags::CLOSE_TAG,
+    &tags::CLOSE_TAG_BY_NAME,
+    &tokens::INSERT_SIGNING_KEY,
+    &tokens::INSERT_TOKEN,
+    &tokens::REVIVE_CONFIGURED,
+    &tokens::REVOKE_TOKEN,
+    &tokens::TOKENS,
+    &tokens::TOKENS_OF,
+    &uploads::INSERT_UPLOAD,
+    &uploads::REMOVE_UPLOAD,
+    &crate::schema::MIGRATION_DONE,
+];
+
+/// What may read a table as a whole, and why.
+const READ_WHOLE: [(&Statement, &str); 4] = [
+    (&crate::schema::MIGRATIONS_DONE, "once at a start, and they are few"),
+    (&settings::LOCK_SETTINGS, "once at a start, and they are few"),
+    (&tokens::SIGNING_KEYS, "the newest eight"),
+    (&tokens::REVOKE_CONFIGURED, "once at a start; nobody waits"),
+];
+
+/// SQLite shows a scan of the tables that refer to the one inserted into. It is skipped unless a foreign key is
+/// violated at that moment (`FkIfZero` in its program), so it is tried below and not read from the plan.
+const REFERRED_TO: [&Statement; 3] =
+    [&accounts::INSERT_ACCOUNT, &manifests::INSERT_VERSION, &packages::INSERT_PACKAGE];
+
+/// A catalog's file, empty, and a connection of the test's own.
+fn stage() -> (tempfile::TempDir, rusqlite::Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let mut connection = Connection::sqlite(rusqlite::Connection::open(&path).unwrap(), None);
+    migrate(&mut connection, Dialect::Sqlite).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    (folder, connection)
+}
+
+fn plan(connection: &rusqlite::Connection, statement: &Statement) -> String {
+    let text = format!("EXPLAIN QUERY PLAN {}", statement.sqlite());
+    let mut explained = connection.prepare(&text).unwrap();
+    let mut rows = explained.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.extend(step(&row.get::<_, String>(3).unwrap()));
+    }
+    steps.join(", ")
+}
+
+/// A line of the plan in short; none for those that only give it its shape.
+fn step(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let index = words.iter().position(|word| *word == "INDEX").and_then(|at| words.get(at + 1));
+    match words.as_slice() {
+        ["SEARCH", table, ..] if line.contains("USING INTEGER PRIMARY KEY") => Some(format!("{table}: id")),
+        ["SEARCH", table, ..] => {
+            let index = index.unwrap_or_else(|| panic!("no index: {line}"));
+            Some(format!("{table}: {}", index.trim_start_matches("sqlite_autoindex_")))
+        }
+        ["SCAN", "CONSTANT", "ROW"] => None,
+        ["SCAN", table, "VIRTUAL", ..] => Some(format!("{table}: list")),
+        ["SCAN", part] if PARTS.contains(part) => Some(format!("rows of {part}")),
+        ["SCAN", table, ..] => Some(format!("{table}: ALL")),
+        ["USE", "TEMP", "B-TREE", ..] => Some("sort".to_owned()),
+        ["CO-ROUTINE" | "LIST" | "CORRELATED" | "MERGE" | "LEFT" | "RIGHT", ..] => None,
+        _ => panic!("a line that this test does not know: {line}"),
+    }
+}
+
+/// Names of the parts in parentheses.
+const PARTS: [&str; 8] =
+    ["by_fallback_tag", "by_subject", "found", "granted", "open", "organizations", "own", "visible"];
+
+#[test]
+fn hot_statements_find_their_rows_as_written_here() {
+    let (_folder, connection) = stage();
+    for (statement, expected) in HOT {
+        assert_eq!(plan(&connection, statement), expected, "{}", statement.name);
+    }
+}
+
+#[test]
+fn no_statement_reads_a_table_as_a_whole() {
+    let (_folder, connection) = stage();
+    for statement in OTHERS.into_iter().chain(HOT.map(|(statement, _)| statement)) {
+        let plan = plan(&connection, statement);
+        let referred_to = REFERRED_TO.iter().any(|known| known.name == statement.name);
+        assert_eq!(plan.contains("ALL"), referred_to, "{}: {plan}", statement.name);
+    }
+    for (statement, why) in READ_WHOLE {
+        let plan = plan(&connection, statement);
+        assert!(plan.contains("ALL") || plan.contains("sort"), "{} ({why}): {plan}", statement.name);
+    }
+}
+
+/// The names in the sources, so that a new statement does not escape.
+#[test]
+fn every_statement_is_looked_at() {
+    let mut written = BTreeSet::new();
+    let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
+    for source in sources {
+        let path = source.unwrap().path();
+        if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("plans.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            written.extend(text.split("statement!(").skip(1).filter_map(|rest| {
+                let name = rest.trim_start().split(',').next()?;
+                name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_').then(|| name.to_owned())
+            }));
+        }
+    }
+    let looked_at: BTreeSet<String> = (HOT.map(|(statement, _)| statement).into_iter())
+        .chain(OTHERS)
+        .chain(READ_WHOLE.map(|(statement, _)| statement))
+        .map(|statement| statement.name.to_owned())
+        .collect();
+    assert_eq!(written, looked_at);
+}
+
+#[test]
+fn inserting_into_a_table_that_others_refer_to_reads_none_of_them() {
+    let (_folder, connection) = stage();
+    // Rows in every table that refers to the three.
+    let rows = "
+        INSERT INTO accounts (id, name, kind, created_at) VALUES (1, 'mona', 1, 1);
+        INSERT INTO packages (id, path, owner_id, visibility, created_at) VALUES (1, 'mona/a', 1, 0, 1);
+        INSERT INTO manifests (id, digest, media_type, kind, size, payload) VALUES (1, x'01', '', 1, 0, x'');
+        INSERT INTO versions (id, package_id, manifest_id, digest, created_at) VALUES (1, 1, 1, x'01', 1);
+        WITH RECURSIVE n (n) AS (SELECT 1 UNION SELECT n + 1 FROM n WHERE n < 100)
+        INSERT INTO tags (package_id, name, version_id, valid_from) SELECT 1, n, 1, 1 FROM n;
+        WITH RECURSIVE n (n) AS (SELECT 1 UNION SELECT n + 1 FROM n WHERE n < 100)
+        INSERT INTO uploads (id, package_id, account_id, storage_key, received, hash_state, created_at, expires_at)
+        SELECT n, 1, 1, n, 0, x'', 1, 1 FROM n";
+    connection.execute_batch(rows).unwrap();
+    let inserted = |statement: &Statement, values: &[&dyn rusqlite::ToSql]| {
+        let mut insert = connection.prepare(statement.sqlite()).unwrap();
+        let id: i64 = insert.query_row(values, |row| row.get(0)).unwrap();
+        assert!(id > 1, "{}", statement.name);
+        let scanned = insert.get_status(rusqlite::StatementStatus::FullscanStep);
+        assert_eq!(scanned, 0, "rows read by {}", statement.name);
+    };
+    inserted(&accounts::INSERT_ACCOUNT, &[&"hubot", &1, &0, &1]);
+    inserted(&packages::INSERT_PACKAGE, &[&"mona/b", &1, &1, &0, &1, &1]);
+    inserted(&manifests::INSERT_VERSION, &[&1, &1, &b"\x02".as_slice(), &None::<i64>, &1, &1]);
+}
+
+/// PostgreSQL chooses by the size of its tables, which are empty here: what is asked is whether it *could* do without
+/// reading a whole table, with plans that know no parameter, as for a prepared statement.
+#[test]
+fn the_same_indexes_serve_postgresql() {
+    let Some(database) = Database::postgres() else { return };
+    let Database::Postgres(postgres) = &database else { return };
+    let client = ::postgres::Client::connect(&postgres.url, ::postgres::NoTls).unwrap();
+    let mut connection = Connection::postgres(client, None);
+    migrate(&mut connection, Dialect::Postgres).unwrap();
+    for (statement, _) in HOT {
+        let parameters = (1..20).filter(|n| statement.postgres().contains(&format!("${n}"))).count();
+        let nulls = vec!["NULL"; parameters].join(", ");
+        let explained = database.rows(&format!(
+            "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;
+             PREPARE looked_at AS {}; EXPLAIN EXECUTE looked_at ({nulls})",
+            statement.postgres()
+        ));
+        let plan = explained.join("\n");
+        assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{}:\n{plan}", statement.name);
+    }
+}
