@@ -8,8 +8,7 @@ use super::{Handle, Limits};
 use crate::origin::Peer;
 use crate::telemetry::RequestId;
 use crate::tls::Tls;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -171,14 +170,9 @@ async fn answer<H: Handle>(
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<http::Response<ResponseBody<H::Body>>, Infallible> {
-    let multiplexed = request.version() == Version::HTTP_2;
-    let running = progress.begin_request(multiplexed);
+    let running = progress.begin_request(request.version() == Version::HTTP_2);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&progress)));
-    let mut response = handler.handle(request, peer).await;
-    if !multiplexed && progress.may_leave_bytes_unread() {
-        // RFC 9112 §9.6: who closes says so, lest the next request on the connection be lost.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    let response = handler.handle(request, peer).await;
     Ok(response.map(|body| ResponseBody::new(body, progress, running)))
 }
 
