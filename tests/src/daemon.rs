@@ -83,6 +83,10 @@ impl Daemon {
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("a child can be waited for");
+            if self.ended.is_some() {
+                // Children that outlive it would keep files and mounts busy. Not later: its number is free now.
+                let _ = kill_process_group(self.process(), Signal::KILL);
+            }
         }
         self.ended
     }
@@ -97,13 +101,17 @@ impl Daemon {
 
     /// Sends one signal to the program itself.
     pub fn signal(&self, signal: Signal) {
-        // Already gone is as good as told.
-        let _ = kill_process(self.process(), signal);
+        // Already gone is as good as told; its number may be another's by now.
+        if self.ended.is_none() {
+            let _ = kill_process(self.process(), signal);
+        }
     }
 
     /// SIGKILL to it and all its children, and waits until it is gone.
     pub fn kill(&mut self) -> ExitStatus {
-        let _ = kill_process_group(self.process(), Signal::KILL);
+        if self.ended.is_none() {
+            let _ = kill_process_group(self.process(), Signal::KILL);
+        }
         self.wait(FAREWELL).expect("a killed process ends")
     }
 
@@ -118,8 +126,6 @@ impl Daemon {
             self.signal(Signal::TERM);
         }
         if let Some(status) = self.wait(FAREWELL) {
-            // Children that outlive it would keep files and mounts busy.
-            let _ = kill_process_group(self.process(), Signal::KILL);
             return status;
         }
         self.kill();
@@ -145,8 +151,10 @@ impl Drop for Daemon {
             self.signal(Signal::TERM);
             self.wait(FAREWELL);
         }
-        let _ = kill_process_group(self.process(), Signal::KILL);
-        self.wait(FAREWELL);
+        if self.ended.is_none() {
+            let _ = kill_process_group(self.process(), Signal::KILL);
+            self.wait(FAREWELL);
+        }
     }
 }
 
