@@ -268,6 +268,23 @@ fn a_blob_in_one_post_that_is_refused_or_breaks_off_leaves_nothing_behind() {
     });
 }
 
+/// RFC 9112 §9.6: who closes says so, lest the next request on the connection be lost.
+#[test]
+fn a_connection_that_ends_with_a_refusal_says_so() {
+    let house = House::start();
+    let mona = house.user("mona");
+    let location = begin(&house.caller(&mona));
+    let mut wire = Wire::open(&house, &mona);
+    wire.ask("PATCH", &location, &[STREAM, ("content-length", "9"), ("content-range", "5-13")]).unwrap();
+    let answer = wire.answer().unwrap();
+    assert_eq!(answer.status, 416, "{answer}");
+    let says = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    // The body was on its way: either it is read and the connection goes on, or the answer says that it ends.
+    let sent = wire.send(b"987654321");
+    let goes_on = sent.is_ok() && wire.ask("GET", "/v2/", &[]).is_ok() && wire.answer().is_ok();
+    assert!(says || goes_on, "the connection ended without a word: {answer}");
+}
+
 /// A manifest of exactly `size` bytes.
 fn manifest_of(size: usize, image: &Image) -> Blob {
     let with_padding = |padding: usize| {

@@ -8,7 +8,8 @@ use super::{Handle, Limits};
 use crate::origin::Peer;
 use crate::telemetry::RequestId;
 use crate::tls::Tls;
-use http::{Request, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -170,9 +171,14 @@ async fn answer<H: Handle>(
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<http::Response<ResponseBody<H::Body>>, Infallible> {
-    let running = progress.begin_request(request.version() == Version::HTTP_2);
+    let multiplexed = request.version() == Version::HTTP_2;
+    let running = progress.begin_request(multiplexed);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&progress)));
-    let response = handler.handle(request, peer).await;
+    let mut response = handler.handle(request, peer).await;
+    if !multiplexed && progress.may_leave_bytes_unread() {
+        // RFC 9112 §9.6: who closes says so, lest the next request on the connection be lost.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| ResponseBody::new(body, progress, running)))
 }
 
