@@ -1,13 +1,13 @@
 //! The one decision function for each kind of thing, and the proofs that only it can make.
 
 use crate::brand::Invariant;
-use crate::facts::{Caller, PackageFacts, Standing, Who};
+use crate::facts::{Caller, Given, PackageFacts, Standing, Who};
 use crate::reason::{Because, Refusal, Refused};
 use crate::scope::{Actions, Role, Scopes, Visibility};
-use crate::{AccountId, PackageId};
+use crate::{AccountId, PackageId, RepositoryId, TeamId};
 use std::marker::PhantomData;
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
@@ -21,10 +21,12 @@ pub trait Action: sealed::Sealed {
     const SCOPES: Scopes;
     /// What a bearer token must carry.
     const BEARER: Actions;
+    /// Whether everyone may do it with what is public, without a token and whatever its scopes.
+    const OPEN: bool;
 }
 
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident: $verb:literal, $role:ident, $scopes:expr, $bearer:ident;)+) => {
+    ($($(#[$doc:meta])* $name:ident: $verb:literal, $role:ident, $scopes:expr, $bearer:ident, $open:literal;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -35,6 +37,7 @@ macro_rules! actions {
                 const ROLE: Role = Role::$role;
                 const SCOPES: Scopes = $scopes;
                 const BEARER: Actions = Actions::$bearer;
+                const OPEN: bool = $open;
             }
         )+
     };
@@ -42,13 +45,18 @@ macro_rules! actions {
 
 actions! {
     /// Read manifests, blobs, tags and referrers.
-    Pull: "pull", Read, Scopes::READ, PULL;
+    Pull: "pull", Read, Scopes::READ, PULL, true;
+    /// Read what the API tells of a package and its versions. GitHub asks for a token with `read:packages` for
+    /// public ones too.
+    See: "get", Read, Scopes::READ, PULL, false;
     /// Upload blobs, put manifests, move tags.
-    Push: "push", Write, Scopes::WRITE, PUSH;
+    Push: "push", Write, Scopes::WRITE, PUSH, false;
     /// Delete tags, manifests and blobs. GitHub's text: `delete:packages` *and* `read:packages`, role admin.
-    Delete: "delete", Admin, Scopes::DELETE.with_read(), DELETE;
-    /// Change visibility, grant roles.
-    Administer: "administer", Admin, Scopes::WRITE, ALL;
+    Delete: "delete", Admin, Scopes::DELETE.with_read(), DELETE, false;
+    /// Bring back what was deleted. GitHub's text: `write:packages` and `read:packages`, role admin.
+    Restore: "restore", Admin, Scopes::WRITE, ALL, false;
+    /// Change visibility, grant roles, link, rename.
+    Administer: "administer", Admin, Scopes::WRITE, ALL, false;
 }
 
 impl Scopes {
@@ -60,6 +68,9 @@ impl Scopes {
 /// Creating a package in a namespace.
 #[derive(Debug)]
 pub enum Create {}
+/// Giving a package a visibility.
+#[derive(Debug)]
+pub enum Publish {}
 /// Listing the packages one may pull.
 #[derive(Debug)]
 pub enum List {}
@@ -70,16 +81,26 @@ pub enum Operate {}
 #[derive(Debug)]
 pub enum Collect {}
 
-/// Proof that a caller may do `A` in transaction `'tx`. Made by this module only.
+/// Proof that a caller may do `A` in transaction `'tx`. Made by this crate only.
 #[derive(Debug)]
 pub struct Granted<'tx, A> {
-    package: Option<PackageId>,
-    namespace: Option<AccountId>,
-    path: String,
-    account: Option<AccountId>,
-    because: Because,
-    _of: Invariant<'tx>,
-    _may: PhantomData<fn() -> A>,
+    pub(crate) on: On,
+    pub(crate) path: String,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) because: Because,
+    pub(crate) _of: Invariant<'tx>,
+    pub(crate) _may: PhantomData<fn() -> A>,
+}
+
+/// What a proof is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct On {
+    pub(crate) package: Option<PackageId>,
+    pub(crate) namespace: Option<AccountId>,
+    pub(crate) repository: Option<RepositoryId>,
+    pub(crate) team: Option<TeamId>,
+    /// What a package will be: of [`Create`] and [`Publish`].
+    pub(crate) visibility: Option<Visibility>,
 }
 
 impl<A> Granted<'_, A> {
@@ -100,37 +121,82 @@ impl<A> Granted<'_, A> {
 impl<A: Action> Granted<'_, A> {
     /// The package. A proof of an [`Action`] always has one; -1, which no row has, stands for the impossible.
     pub fn package(&self) -> PackageId {
-        self.package.unwrap_or(PackageId(-1))
+        self.on.package.unwrap_or(PackageId(-1))
+    }
+    /// The account that owns it.
+    pub fn owner(&self) -> AccountId {
+        self.on.namespace.unwrap_or(AccountId(-1))
     }
 }
 
 impl Granted<'_, Create> {
     /// The namespace to create in; -1, which no row has, stands for the impossible.
     pub fn namespace(&self) -> AccountId {
-        self.namespace.unwrap_or(AccountId(-1))
+        self.on.namespace.unwrap_or(AccountId(-1))
+    }
+    /// Who may read it without a role.
+    pub fn visibility(&self) -> Visibility {
+        self.on.visibility.unwrap_or(Visibility::Private)
     }
 }
 
-/// The caller's role on the package now, with the fact it comes from. The highest wins.
-fn role(facts: &PackageFacts<'_>) -> Option<(Role, Because)> {
-    let (_, visibility) = facts.package?;
+impl Granted<'_, Publish> {
+    /// The package; -1, which no row has, stands for the impossible.
+    pub fn package(&self) -> PackageId {
+        self.on.package.unwrap_or(PackageId(-1))
+    }
+    /// Who may read it without a role from now on.
+    pub fn visibility(&self) -> Visibility {
+        self.on.visibility.unwrap_or(Visibility::Private)
+    }
+}
+
+/// Every role that the caller has on the package now, with the fact it comes from.
+fn roles(facts: &PackageFacts<'_>) -> impl Iterator<Item = (Role, Because)> {
     let signed_in = facts.caller.account().is_some();
-    let by_visibility = match visibility {
-        Visibility::Public => Some((Role::Read, Because::Visible(visibility))),
-        Visibility::Internal if signed_in && facts.standing >= Standing::Member => {
-            Some((Role::Read, Because::Visible(visibility)))
-        }
-        Visibility::Internal | Visibility::Private => None,
-    };
-    let by_grant = facts.granted.filter(|_| signed_in).map(|role| (role, Because::Granted(role)));
+    let visibility = facts.package.map(|(_, visibility)| visibility);
+    let inside = signed_in && facts.standing >= Standing::Robot;
+    let by_visibility = visibility
+        .filter(|visibility| match visibility {
+            Visibility::Public => true,
+            Visibility::Internal => inside,
+            Visibility::Private => false,
+        })
+        .map(|visibility| (Role::Read, Because::Visible(visibility)));
+    let by_grant = facts.given.iter().filter(move |_| signed_in).map(|given| {
+        let because = match *given {
+            Given::Account(role) => Because::Granted(role),
+            Given::Team(team, role) => Because::Team(team, role),
+            Given::Robot(role) => Because::Robot(role),
+            Given::Repository(repository, role) => Because::Repository(repository, role),
+        };
+        (given.role(), because)
+    });
     let by_namespace =
         (signed_in && facts.standing == Standing::Owner).then_some((Role::Admin, Because::OwnsNamespace));
     let by_site = facts.caller.is_site_admin().then_some((Role::Admin, Because::SiteAdmin));
     let by_operator = (facts.caller.who == Who::Operator).then_some((Role::Admin, Because::Operator));
-    [by_visibility, by_grant, by_namespace, by_site, by_operator]
+    let exists = facts.package.is_some();
+    by_visibility
         .into_iter()
-        .flatten()
-        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .chain(by_grant)
+        .chain(by_namespace)
+        .chain(by_site)
+        .chain(by_operator)
+        .filter(move |_| exists)
+}
+
+/// The highest of them; of equal ones the first.
+fn role(facts: &PackageFacts<'_>) -> Option<(Role, Because)> {
+    roles(facts).reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+/// What `packhouse access explain` shows: every role of the caller's on the package with its reason, the highest
+/// first.
+pub fn explain_roles(facts: &PackageFacts<'_>) -> Vec<(Role, Because)> {
+    let mut all: Vec<_> = roles(facts).collect();
+    all.sort_by_key(|(role, _)| std::cmp::Reverse(*role));
+    all
 }
 
 /// Whether the caller may do `A` on the package of `facts`.
@@ -141,38 +207,73 @@ fn role(facts: &PackageFacts<'_>) -> Option<(Role, Because)> {
 /// a wider token when that would help.
 pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, A>, Refused> {
     let refused = |refusal| refused::<A>(facts, refusal);
+    let caller = &facts.caller;
     let role = role(facts);
     let enough = role.filter(|(role, _)| *role >= A::ROLE);
-    let for_everyone = matches!(facts.package, Some((_, Visibility::Public))) && A::ROLE == Role::Read;
+    let for_everyone =
+        A::OPEN && matches!(facts.package, Some((_, Visibility::Public))) && A::ROLE == Role::Read;
 
-    if facts.caller.is_anonymous() && enough.is_none() {
+    if caller.is_anonymous() && (enough.is_none() || !for_everyone) {
         return Err(refused(Refusal::Authenticate));
     }
-    let limited_by_scopes = matches!(facts.caller.who, Who::Account { .. }) && !for_everyone;
-    if limited_by_scopes && let Some(scope) = lacking(facts.caller.scopes, A::SCOPES) {
+    let has_token = matches!(caller.who, Who::Account { .. }) && !for_everyone;
+    if has_token
+        && !caller.is_limited()
+        && let Some(scope) = lacking(caller.scopes, A::SCOPES)
+    {
         return Err(refused(Refusal::Scope(scope)));
     }
     let Some((has, _)) = role else { return Err(refused(Refusal::NotFound)) };
+    let package = facts.package.map(|(id, _)| id);
+    if has_token && caller.is_limited() {
+        let open = matches!(facts.package, Some((_, Visibility::Public)));
+        match caller.limit_on(facts.namespace, package) {
+            Some(limit) if limit >= A::ROLE => {}
+            // What it was not made for and is not public, it does not see.
+            None if !open => return Err(refused(Refusal::NotFound)),
+            None if A::ROLE == Role::Read => {}
+            has => return Err(refused(Refusal::Limit { has, needs: A::ROLE })),
+        }
+    }
     let Some((_, because)) = enough else { return Err(refused(Refusal::Role { has, needs: A::ROLE })) };
-    if let Some(bound) = &facts.caller.bound
+    if let Some(bound) = &caller.bound
         && !bound.allows(&facts.path, A::BEARER)
     {
         return Err(refused(Refusal::BearerTooNarrow));
     }
-    Ok(Granted {
-        package: facts.package.map(|(id, _)| id),
-        namespace: facts.namespace,
-        path: facts.path.clone(),
-        account: facts.caller.account(),
-        because,
-        _of: PhantomData,
-        _may: PhantomData,
-    })
+    let on = On { package, namespace: facts.namespace, ..On::default() };
+    Ok(grant(caller, on, &facts.path, because))
+}
+
+/// Whether the caller may give the package of `facts` a visibility: who administers it, within the organization's
+/// policy, which does not bind its owners.
+pub fn decide_publish<'tx>(
+    facts: &PackageFacts<'tx>,
+    visibility: Visibility,
+) -> Result<Granted<'tx, Publish>, Refused> {
+    let may = decide::<Administer>(facts)?;
+    let refused = |refusal| refused::<Administer>(facts, refusal);
+    if visibility == Visibility::Internal && facts.policy.is_none() {
+        return Err(refused(Refusal::NoInternal));
+    }
+    let free = owns(&facts.caller, facts.standing);
+    if !free && facts.policy.is_some_and(|policy| !policy.allows(visibility)) {
+        return Err(refused(Refusal::Policy(Some(visibility))));
+    }
+    let on = On { visibility: Some(visibility), ..may.on };
+    Ok(grant(&facts.caller, on, &facts.path, may.because))
+}
+
+/// Whether the caller is over the policies of a namespace.
+pub(crate) fn owns(caller: &Caller<'_>, standing: Standing) -> bool {
+    caller.who == Who::Operator
+        || caller.is_site_admin()
+        || (caller.account().is_some() && standing == Standing::Owner)
 }
 
 /// The scope to ask for when some of `needed` are not held. The last one that is missing is the one that says
 /// what the act is about: who lacks `write:packages` need not hear of `read:packages`, which comes with it.
-fn lacking(held: Scopes, needed: Scopes) -> Option<&'static str> {
+pub(crate) fn lacking(held: Scopes, needed: Scopes) -> Option<&'static str> {
     needed.names().filter(|name| !held.names().any(|known| known == *name)).last()
 }
 
@@ -182,39 +283,48 @@ fn refused<A: Action>(facts: &PackageFacts<'_>, refusal: Refusal) -> Refused {
 
 /// Whether the caller may create the package of `facts`, which does not exist.
 ///
-/// One's own namespace, an organization one belongs to, or any that exists for a site administrator. To all
-/// others the answer is the one for a private package: they cannot tell whether it exists.
+/// One's own namespace, an organization one belongs to and whose policy lets its members, or any that exists for a
+/// site administrator. To all others the answer is the one for a private package: they cannot tell whether it exists.
 pub fn decide_create<'tx>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, Create>, Refused> {
     let refused = |refusal| Refused { refusal, action: "push", path: facts.path.clone(), creating: true };
-    if facts.caller.is_anonymous() {
+    let caller = &facts.caller;
+    if caller.is_anonymous() {
         return Err(refused(Refusal::Authenticate));
     }
-    if let Some(scope) = lacking(facts.caller.scopes, Scopes::WRITE) {
+    if !caller.is_limited()
+        && let Some(scope) = lacking(caller.scopes, Scopes::WRITE)
+    {
         return Err(refused(Refusal::Scope(scope)));
     }
-    let because = match facts.standing {
-        Standing::Owner => Because::OwnsNamespace,
-        Standing::Member => Because::Member,
-        Standing::Stranger if facts.caller.is_site_admin() => Because::SiteAdmin,
-        Standing::Stranger => return Err(refused(Refusal::NotFound)),
+    let robot = facts.given.iter().find(|given| matches!(given, Given::Robot(role) if *role >= Role::Write));
+    let because = match (facts.standing, robot) {
+        (Standing::Owner, _) => Because::OwnsNamespace,
+        (Standing::Member, _) => Because::Member,
+        (Standing::Robot, Some(given)) => Because::Robot(given.role()),
+        (Standing::Stranger, _) if caller.is_site_admin() => Because::SiteAdmin,
+        (Standing::Stranger | Standing::Robot, _) => return Err(refused(Refusal::NotFound)),
     };
     if facts.exists() || facts.namespace.is_none() {
         return Err(refused(Refusal::NotFound));
     }
-    if let Some(bound) = &facts.caller.bound
+    if caller.is_limited() {
+        match caller.limit_on(facts.namespace, None) {
+            Some(limit) if limit >= Role::Write => {}
+            None => return Err(refused(Refusal::NotFound)),
+            has => return Err(refused(Refusal::Limit { has, needs: Role::Write })),
+        }
+    }
+    let policy = facts.policy.unwrap_or_default();
+    if !owns(caller, facts.standing) && !policy.allows(policy.default) {
+        return Err(refused(Refusal::Policy(Some(policy.default))));
+    }
+    if let Some(bound) = &caller.bound
         && !bound.allows(&facts.path, Actions::PUSH)
     {
         return Err(refused(Refusal::BearerTooNarrow));
     }
-    Ok(Granted {
-        package: None,
-        namespace: facts.namespace,
-        path: facts.path.clone(),
-        account: facts.caller.account(),
-        because,
-        _of: PhantomData,
-        _may: PhantomData,
-    })
+    let visibility = Some(policy.default);
+    Ok(grant(caller, On { namespace: facts.namespace, visibility, ..On::default() }, &facts.path, because))
 }
 
 /// Whether the caller may list packages: anyone who signed in with `read:packages`. Which ones they see is
@@ -224,7 +334,9 @@ pub fn decide_list<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, List>, Refu
     if caller.is_anonymous() {
         return Err(refused(Refusal::Authenticate));
     }
-    if let Some(scope) = lacking(caller.scopes, Scopes::READ) {
+    if !caller.is_limited()
+        && let Some(scope) = lacking(caller.scopes, Scopes::READ)
+    {
         return Err(refused(Refusal::Scope(scope)));
     }
     if caller.bound.as_ref().is_some_and(|bound| !bound.catalog) {
@@ -255,13 +367,11 @@ fn not_this_caller(action: &'static str) -> Refused {
 }
 
 fn site_grant<'tx, A>(caller: &Caller<'tx>, because: Because) -> Granted<'tx, A> {
-    Granted {
-        package: None,
-        namespace: None,
-        path: String::new(),
-        account: caller.account(),
-        because,
-        _of: PhantomData,
-        _may: PhantomData,
-    }
+    grant(caller, On::default(), "", because)
+}
+
+/// The one place where proofs are made.
+pub(crate) fn grant<'tx, A>(caller: &Caller<'tx>, on: On, path: &str, because: Because) -> Granted<'tx, A> {
+    let (path, account) = (path.to_owned(), caller.account());
+    Granted { on, path, account, because, _of: PhantomData, _may: PhantomData }
 }

@@ -34,3 +34,11 @@ id! {
     /// A manifest in a package: GitHub's "package version".
     VersionId
 }
+id! {
+    /// A team of an organization.
+    TeamId
+}
+id! {
+    /// A repository: a record of a forge's, with its own roles.
+    RepositoryId
+}

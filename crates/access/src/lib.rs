@@ -11,15 +11,25 @@ pub mod brand;
 mod decide;
 mod facts;
 mod ids;
+mod places;
 mod reason;
 mod scope;
 
 pub use brand::{Brand, with_brand};
 pub use decide::{
-    Action, Administer, Collect, Create, Delete, Granted, List, Operate, Pull, Push, decide, decide_collect,
-    decide_create, decide_list, decide_operate,
+    Action, Administer, Collect, Create, Delete, Granted, List, Operate, Publish, Pull, Push, Restore, See,
+    decide, decide_collect, decide_create, decide_list, decide_operate, decide_publish, explain_roles,
 };
-pub use facts::{Bound, Caller, PackageFacts, Standing, Who};
-pub use ids::{AccountId, ManifestId, PackageId, TokenId, VersionId};
+pub use facts::{
+    Bound, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, Policy, RepositoryFacts, Standing,
+    TeamFacts, Who,
+};
+pub use ids::{AccountId, ManifestId, PackageId, RepositoryId, TeamId, TokenId, VersionId};
+pub use places::{
+    CreateRepository, DeleteRepository, EditRepository, EditTeam, Govern, Inspect, LinkRepository, ListIn,
+    ManageTeams, NamespaceAction, Own, RepositoryAction, SeeRepository, SeeTeam, SeeUsage,
+    decide_create_repository, decide_edit_team, decide_list_in, decide_mention_repository, decide_namespace,
+    decide_own, decide_repository, decide_see_team,
+};
 pub use reason::{Because, Refusal, Refused};
-pub use scope::{Actions, Role, Scopes, UnknownScope, UnknownWord, Visibility};
+pub use scope::{Actions, RepositoryRole, Role, Scopes, UnknownScope, UnknownWord, Visibility};

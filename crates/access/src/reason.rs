@@ -1,6 +1,6 @@
 //! Why something is allowed or refused.
 
-use crate::{Role, Visibility};
+use crate::{RepositoryId, RepositoryRole, Role, TeamId, Visibility};
 
 /// The fact that decided in favour of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,14 @@ pub enum Because {
     Visible(Visibility),
     /// A role was granted to the caller.
     Granted(Role),
+    /// A role was granted to a team of the caller's.
+    Team(TeamId, Role),
+    /// The caller's role in the linked repository, whose access the package inherits.
+    Repository(RepositoryId, RepositoryRole),
+    /// The caller is a robot with a role on all packages of its organization.
+    Robot(Role),
+    /// The thing is the caller's own account.
+    Own,
     /// The namespace is the caller's own, or its organization's and the caller owns it.
     OwnsNamespace,
     /// The caller is a member of the organization.
@@ -39,6 +47,20 @@ pub enum Refusal {
         /// What it takes.
         needs: Role,
     },
+    /// The fine-grained token was given less on this.
+    Limit {
+        /// What it was given.
+        has: Option<Role>,
+        /// What it takes.
+        needs: Role,
+    },
+    /// The organization's policy does not let members have packages of this visibility; of none, when it is not
+    /// said.
+    Policy(Option<Visibility>),
+    /// Only packages of organizations can be internal.
+    NoInternal,
+    /// The caller sees the organization, team or repository, but this takes more: an owner or an admin.
+    Standing,
     /// Not this kind of caller.
     Caller,
 }

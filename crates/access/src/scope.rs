@@ -75,35 +75,172 @@ words!(
     Public = "public" / 2
 );
 
-/// What a token may at most do, whatever its account may. A set of GitHub's classic scopes.
+/// What one may do with a repository (GitHub's five roles; each includes the ones before it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RepositoryRole {
+    /// Read. GitHub's API also calls it `pull`.
+    Read,
+    /// Read, and manage issues.
+    Triage,
+    /// Write. GitHub's API also calls it `push`.
+    Write,
+    /// Write, and manage without what is destructive.
+    Maintain,
+    /// Everything.
+    Admin,
+}
+
+words!(
+    RepositoryRole,
+    "role in a repository",
+    "read, triage, write, maintain, admin",
+    Read = "read" / 1,
+    Triage = "triage" / 2,
+    Write = "write" / 3,
+    Maintain = "maintain" / 4,
+    Admin = "admin" / 5
+);
+
+impl RepositoryRole {
+    /// What it gives on a package that inherits its access (GitHub: "Inherit access from source repository").
+    pub fn on_package(self) -> Role {
+        match self {
+            RepositoryRole::Read | RepositoryRole::Triage => Role::Read,
+            RepositoryRole::Write | RepositoryRole::Maintain => Role::Write,
+            RepositoryRole::Admin => Role::Admin,
+        }
+    }
+}
+
+/// What a token may at most do, whatever its account may. A set of GitHub's classic scopes; one that includes
+/// others holds their bits too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Scopes(u32);
+pub struct Scopes(u64);
 
 /// The scope is not one that Packhouse knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; use read:packages, write:packages or delete:packages")]
+#[error("`{0}` is not a scope; for packages use read:packages, write:packages or delete:packages")]
 pub struct UnknownScope(String);
+
+/// The bits of one scope with those of the scopes that it includes.
+const fn including(bit: u32, parts: &[Scopes]) -> Scopes {
+    let (mut bits, mut at) = (1 << bit, 0);
+    while at < parts.len() {
+        bits |= parts[at].0;
+        at += 1;
+    }
+    Scopes(bits)
+}
+
+/// One row for each scope of <https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps>
+/// and of the form for classic tokens. The number is its bit in the catalog; never given a new meaning.
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident = $word:literal / $bit:literal $(+ $part:ident)*;)+) => {
+        impl Scopes {
+            $($(#[$doc])* pub const $name: Scopes = including($bit, &[$(Scopes::$part),*]);)+
+            const NAMES: &'static [(&'static str, Scopes)] = &[$(($word, Scopes::$name)),+];
+            /// All there are.
+            pub const ALL: Scopes = Scopes(0 $(| Scopes::$name.0)+);
+        }
+    };
+}
+
+scopes! {
+    /// `read:packages`: download and list.
+    READ = "read:packages" / 0;
+    /// `write:packages`: publish. GitHub's form ticks `read:packages` with it, so it holds it here.
+    WRITE = "write:packages" / 1 + READ;
+    /// `delete:packages`: delete, together with `read:packages`.
+    DELETE = "delete:packages" / 2;
+    /// `repo:status`
+    REPO_STATUS = "repo:status" / 3;
+    /// `repo_deployment`
+    REPO_DEPLOYMENT = "repo_deployment" / 4;
+    /// `public_repo`: write to public repositories.
+    PUBLIC_REPO = "public_repo" / 5;
+    /// `repo:invite`
+    REPO_INVITE = "repo:invite" / 6;
+    /// `security_events`
+    SECURITY_EVENTS = "security_events" / 7;
+    /// `repo`: read and write repositories, private ones too.
+    REPO = "repo" / 8 + REPO_STATUS + REPO_DEPLOYMENT + PUBLIC_REPO + REPO_INVITE + SECURITY_EVENTS;
+    /// `read:org`: read organizations, their members and teams.
+    READ_ORG = "read:org" / 9;
+    /// `manage_runners:org`
+    MANAGE_RUNNERS_ORG = "manage_runners:org" / 10;
+    /// `write:org`: and change them, teams too.
+    WRITE_ORG = "write:org" / 11 + READ_ORG;
+    /// `admin:org`: and govern them.
+    ADMIN_ORG = "admin:org" / 12 + WRITE_ORG + MANAGE_RUNNERS_ORG;
+    /// `read:user`
+    READ_USER = "read:user" / 13;
+    /// `user:email`
+    USER_EMAIL = "user:email" / 14;
+    /// `user:follow`
+    USER_FOLLOW = "user:follow" / 15;
+    /// `user`: read and write one's own profile.
+    USER = "user" / 16 + READ_USER + USER_EMAIL + USER_FOLLOW;
+    /// `gist`
+    GIST = "gist" / 17;
+    /// `workflow`
+    WORKFLOW = "workflow" / 18;
+    /// `notifications`
+    NOTIFICATIONS = "notifications" / 19;
+    /// `delete_repo`: delete repositories.
+    DELETE_REPO = "delete_repo" / 20;
+    /// `read:repo_hook`
+    READ_REPO_HOOK = "read:repo_hook" / 21;
+    /// `write:repo_hook`
+    WRITE_REPO_HOOK = "write:repo_hook" / 22 + READ_REPO_HOOK;
+    /// `admin:repo_hook`
+    ADMIN_REPO_HOOK = "admin:repo_hook" / 23 + WRITE_REPO_HOOK;
+    /// `admin:org_hook`
+    ADMIN_ORG_HOOK = "admin:org_hook" / 24;
+    /// `read:project`
+    READ_PROJECT = "read:project" / 25;
+    /// `project`
+    PROJECT = "project" / 26 + READ_PROJECT;
+    /// `read:discussion`
+    READ_DISCUSSION = "read:discussion" / 27;
+    /// `write:discussion`
+    WRITE_DISCUSSION = "write:discussion" / 28 + READ_DISCUSSION;
+    /// `read:public_key`
+    READ_PUBLIC_KEY = "read:public_key" / 29;
+    /// `write:public_key`
+    WRITE_PUBLIC_KEY = "write:public_key" / 30 + READ_PUBLIC_KEY;
+    /// `admin:public_key`
+    ADMIN_PUBLIC_KEY = "admin:public_key" / 31 + WRITE_PUBLIC_KEY;
+    /// `read:gpg_key`
+    READ_GPG_KEY = "read:gpg_key" / 32;
+    /// `write:gpg_key`
+    WRITE_GPG_KEY = "write:gpg_key" / 33 + READ_GPG_KEY;
+    /// `admin:gpg_key`
+    ADMIN_GPG_KEY = "admin:gpg_key" / 34 + WRITE_GPG_KEY;
+    /// `codespace`
+    CODESPACE = "codespace" / 35;
+    /// `copilot`
+    COPILOT = "copilot" / 36;
+    /// `read:enterprise`
+    READ_ENTERPRISE = "read:enterprise" / 37;
+    /// `admin:enterprise`
+    ADMIN_ENTERPRISE = "admin:enterprise" / 38 + READ_ENTERPRISE;
+    /// `read:audit_log`
+    READ_AUDIT_LOG = "read:audit_log" / 39;
+    /// `audit_log`
+    AUDIT_LOG = "audit_log" / 40 + READ_AUDIT_LOG;
+    /// `site_admin`: administer the site, where the account may (GitHub Enterprise Server).
+    SITE_ADMIN = "site_admin" / 41;
+}
 
 impl Scopes {
     /// No scope: public packages only, like a caller that has not signed in.
     pub const NONE: Scopes = Scopes(0);
-    /// `read:packages`: download and list.
-    pub const READ: Scopes = Scopes(1);
-    /// `write:packages`: publish. GitHub's form ticks `read:packages` with it, so it holds it here.
-    pub const WRITE: Scopes = Scopes(1 | 2);
-    /// `delete:packages`: delete, together with `read:packages`.
-    pub const DELETE: Scopes = Scopes(4);
-    /// All there are.
-    pub const ALL: Scopes = Scopes(1 | 2 | 4);
 
-    const NAMES: [(&'static str, Scopes); 3] =
-        [("read:packages", Self::READ), ("write:packages", Self::WRITE), ("delete:packages", Self::DELETE)];
-
-    pub(crate) const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
-    pub(crate) const fn from_bits(bits: u32) -> Scopes {
+    pub(crate) const fn from_bits(bits: u64) -> Scopes {
         Scopes(bits)
     }
 
@@ -113,23 +250,35 @@ impl Scopes {
     }
 
     /// The scopes of both.
+    #[must_use]
     pub fn with(self, other: Scopes) -> Scopes {
         Scopes(self.0 | other.0)
     }
 
     /// The number kept in the catalog.
     pub fn number(self) -> i64 {
-        i64::from(self.0)
+        i64::try_from(self.0).unwrap_or(0)
     }
 
     /// The set kept as `number`; bits from a newer version of the program are dropped, which only takes rights away.
     pub fn from_number(number: i64) -> Scopes {
-        Scopes(u32::try_from(number & i64::from(Self::ALL.0)).unwrap_or(0))
+        Scopes(u64::try_from(number & Self::ALL.number()).unwrap_or(0))
     }
 
-    /// The names, in GitHub's order.
+    /// The names, in the order of the list above.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(_, scope)| self.contains(*scope)).map(|(name, _)| name)
+        Self::NAMES.iter().filter(move |(_, scope)| self.contains(*scope)).map(|(name, _)| *name)
+    }
+
+    /// The names without those that another one here includes, in the order of letters: as GitHub's
+    /// `X-OAuth-Scopes` shows them.
+    pub fn normalized(self) -> Vec<&'static str> {
+        let held = || Self::NAMES.iter().filter(|(_, scope)| self.contains(*scope));
+        let included = |scope: Scopes| held().any(|(_, other)| other.contains(scope) && *other != scope);
+        let mut names: Vec<_> =
+            held().filter(|(_, scope)| !included(*scope)).map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The set of some scopes given by name.

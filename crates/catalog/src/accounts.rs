@@ -11,13 +11,20 @@ pub enum AccountKind {
     User,
     /// Owns packages, has members, never signs in.
     Organization,
+    /// Signs in for an organization, and owns nothing.
+    Robot,
 }
+
+const USER: i64 = 1;
+pub(crate) const ORGANIZATION: i64 = 2;
+const ROBOT: i64 = 3;
 
 impl AccountKind {
     fn number(self) -> i64 {
         match self {
-            AccountKind::User => 1,
-            AccountKind::Organization => 2,
+            AccountKind::User => USER,
+            AccountKind::Organization => ORGANIZATION,
+            AccountKind::Robot => ROBOT,
         }
     }
 }
@@ -29,6 +36,8 @@ pub struct Account {
     pub id: AccountId,
     /// Its name, in lower case: the first part of the paths of its packages.
     pub name: String,
+    /// Its name as it was written when it was made.
+    pub login: String,
     /// User or organization.
     pub kind: AccountKind,
     /// Whether it administers the site.
@@ -37,6 +46,18 @@ pub struct Account {
     pub created_at: Micros,
     /// Since when it may not sign in.
     pub suspended_at: Option<Micros>,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// What it says of itself.
+    pub description: Option<String>,
+    /// An address to write to.
+    pub email: Option<String>,
+    /// When it was changed last.
+    pub updated_at: Micros,
+    /// Live packages.
+    pub packages: u64,
+    /// Those of them that are public.
+    pub public_packages: u64,
 }
 
 /// A member of an organization.
@@ -50,16 +71,18 @@ pub struct Member {
 
 statement!(
     ACCOUNT_BY_NAME,
-    "SELECT id, name, kind, site_admin, created_at, suspended_at FROM accounts WHERE name = $1"
+    "SELECT id, name, kind, site_admin, created_at, suspended_at, login, display_name, description, email,
+       updated_at, package_count, public_package_count FROM accounts WHERE name = $1"
 );
 statement!(
     ACCOUNTS,
-    "SELECT id, name, kind, site_admin, created_at, suspended_at FROM accounts
+    "SELECT id, name, kind, site_admin, created_at, suspended_at, login, display_name, description, email,
+       updated_at, package_count, public_package_count FROM accounts
      WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3"
 );
 statement!(
     INSERT_ACCOUNT,
-    "INSERT INTO accounts (name, kind, site_admin, created_at) VALUES ($1, $2, $3, $4)
+    "INSERT INTO accounts (name, kind, site_admin, created_at, updated_at, login) VALUES ($1, $2, $3, $4, $4, $5)
      ON CONFLICT DO NOTHING RETURNING id"
 );
 statement!(SET_SITE_ADMIN, "UPDATE accounts SET site_admin = $2 WHERE id = $1");
@@ -82,13 +105,21 @@ fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
         id: AccountId(row.int(0)?),
         name: row.text(1)?,
         kind: match row.int(2)? {
-            1 => AccountKind::User,
-            2 => AccountKind::Organization,
+            USER => AccountKind::User,
+            ORGANIZATION => AccountKind::Organization,
+            ROBOT => AccountKind::Robot,
             _ => return Err(CatalogError::Corrupt("kind of account")),
         },
         site_admin: row.int(3)? != 0,
         created_at: Micros(row.int(4)?),
         suspended_at: row.int_or_null(5)?.map(Micros),
+        login: row.text(6)?,
+        display_name: row.text_or_null(7)?,
+        description: row.text_or_null(8)?,
+        email: row.text_or_null(9)?,
+        updated_at: Micros(row.int(10)?),
+        packages: row.size(11)?,
+        public_packages: row.size(12)?,
     })
 }
 
@@ -124,16 +155,19 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Makes an account. `None`: the name is taken.
+    /// Makes an account of that login, whose name is its lower case. `None`: the name is taken.
     pub fn create_account(
         &mut self,
         _may: &Granted<'tx, Operate>,
-        name: &str,
+        login: &str,
         kind: AccountKind,
         site_admin: bool,
         now: Micros,
     ) -> Result<Option<AccountId>, CatalogError> {
-        let values = [name.into(), kind.number().into(), i64::from(site_admin).into(), now.0.into()];
+        let name = login.to_ascii_lowercase();
+        let site_admin = i64::from(site_admin);
+        let values =
+            [name.as_str().into(), kind.number().into(), site_admin.into(), now.0.into(), login.into()];
         Ok(self.inserted(&INSERT_ACCOUNT, &values)?.map(AccountId))
     }
 

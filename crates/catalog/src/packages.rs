@@ -2,7 +2,9 @@
 
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{AccountId, Administer, Create, Granted, List, Operate, PackageId, Role, Visibility};
+use packhouse_access::{
+    AccountId, Administer, Create, Granted, List, Operate, PackageId, Publish, Role, Visibility,
+};
 
 /// A package.
 #[derive(Clone, Debug)]
@@ -31,10 +33,10 @@ const CONTAINER: i64 = 1;
 
 statement!(
     INSERT_PACKAGE,
-    "INSERT INTO packages (path, owner_id, type, visibility, created_at, created_by)
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id"
+    "INSERT INTO packages (path, owner_id, type, visibility, created_at, updated_at, created_by)
+     VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING RETURNING id"
 );
-statement!(SET_VISIBILITY, "UPDATE packages SET visibility = $2 WHERE id = $1");
+statement!(SET_VISIBILITY, "UPDATE packages SET visibility = $2, updated_at = $3 WHERE id = $1");
 statement!(
     PUT_GRANT,
     "INSERT INTO package_grants (package_id, account_id, role, granted_at) VALUES ($1, $2, $3, $4)
@@ -146,7 +148,7 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Makes a private package; who makes it in an organization's namespace becomes its admin.
+    /// Makes a package, private unless the organization says otherwise; who makes it in an organization's namespace becomes its admin.
     /// When another transaction was first, that one's package stands.
     pub fn create_package(&mut self, may: &Granted<'tx, Create>, now: Micros) -> Result<(), CatalogError> {
         let account = may.account();
@@ -154,7 +156,7 @@ impl<'tx> WriteTx<'_, 'tx> {
             may.path().into(),
             may.namespace().0.into(),
             CONTAINER.into(),
-            Visibility::Private.number().into(),
+            may.visibility().number().into(),
             now.0.into(),
             account.map(|id| id.0).into(),
         ];
@@ -168,12 +170,9 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Changes who may read without a role.
-    pub fn set_visibility(
-        &mut self,
-        may: &Granted<'tx, Administer>,
-        visibility: Visibility,
-    ) -> Result<(), CatalogError> {
-        self.execute(&SET_VISIBILITY, &[may.package().0.into(), visibility.number().into()]).map(drop)
+    pub fn set_visibility(&mut self, may: &Granted<'tx, Publish>, now: Micros) -> Result<(), CatalogError> {
+        let values = [may.package().0.into(), may.visibility().number().into(), now.0.into()];
+        self.execute(&SET_VISIBILITY, &values).map(drop)
     }
 
     /// Gives an account a role, in place of the one it had.

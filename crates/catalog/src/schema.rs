@@ -14,7 +14,8 @@ pub(crate) enum Dialect {
 }
 
 /// In order. A file that was released is never changed; what comes later is a new one.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("schema/0001_registry.sql"))];
+const MIGRATIONS: [(i64, &str); 2] =
+    [(1, include_str!("schema/0001_registry.sql")), (2, include_str!("schema/0002_people_and_packages.sql"))];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");
 statement!(MIGRATION_DONE, "INSERT INTO migrations (number, checksum) VALUES ($1, $2)");

@@ -11,13 +11,22 @@ pub enum TokenKind {
     Personal,
     /// Given in the configuration of the server; the next one given replaces it.
     Configured,
+    /// Made for chosen packages or owners, with a role in place of scopes.
+    FineGrained,
+    /// Given to a program at the end of the device flow.
+    Device,
 }
+
+/// The kind whose rows in `token_limits` take the place of scopes.
+pub(crate) const FINE_GRAINED: i64 = 3;
 
 impl TokenKind {
     fn number(self) -> i64 {
         match self {
             TokenKind::Personal => 1,
             TokenKind::Configured => 2,
+            TokenKind::FineGrained => FINE_GRAINED,
+            TokenKind::Device => 4,
         }
     }
 }

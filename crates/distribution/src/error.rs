@@ -12,7 +12,8 @@ use packhouse_oci::{
     TagError,
 };
 use packhouse_service::{
-    DeleteError, Denied, Fault, ListError, PullError, PushError, Refusal, Refused, TokenError, UploadError,
+    DeleteError, Denied, Fault, ListError, PullError, PushError, Refusal, Refused, Role, TokenError,
+    UploadError, Visibility,
 };
 
 /// An answer that is an error.
@@ -129,6 +130,20 @@ impl OciError {
                  package can give it to you",
                 if refused.action == "push" { "write" } else { refused.action },
             )),
+            Refusal::Limit { has, needs } => OciError::forbidden(format!(
+                "permission_denied: the fine-grained token was given {} on `{path}`, this takes {needs}; make one that \
+                 was given more",
+                has.map_or("nothing", Role::as_str),
+            )),
+            Refusal::Policy(visibility) => OciError::forbidden(format!(
+                "permission_denied: create_package: the organization does not let its members have {} packages; an \
+                 owner of the organization can change that, or push first",
+                visibility.map_or("such", Visibility::as_str),
+            )),
+            Refusal::NoInternal => {
+                OciError::forbidden("only packages of an organization can be internal".to_owned())
+            }
+            Refusal::Standing => OciError::forbidden(format!("this takes an owner or an admin of `{path}`")),
             Refusal::Caller => OciError::forbidden("this is not for you".to_owned()),
         }
     }

@@ -29,7 +29,7 @@ pub use error::{DeleteError, Denied, Fault, ListError, PullError, PushError, Tok
 pub use identity::Shown;
 pub use lists::{Page, ReferrersPage};
 pub use manifests::{ManifestPut, PutManifest};
-pub use packhouse_access::{Actions, Refusal, Refused};
+pub use packhouse_access::{Actions, Refusal, Refused, Role, Visibility};
 pub use pulls::{BlobFound, ManifestFound};
 pub use start::{FirstStart, Service, Settings, StartError};
 pub use token_format::{Secret, checksum, is_well_formed};

@@ -7,8 +7,8 @@ use crate::identity::hash;
 use crate::token_format::Secret;
 use crate::{Denied, Service};
 use packhouse_access::{
-    AccountId, Administer, Granted, Operate, Refused, Role, Scopes, TokenId, UnknownScope, UnknownWord,
-    Visibility, decide, decide_operate,
+    AccountId, Administer, Granted, Operate, PackageFacts, Refused, Role, Scopes, TokenId, UnknownScope,
+    UnknownWord, Visibility, decide, decide_operate, decide_publish,
 };
 use packhouse_catalog::{
     Account, AccountKind, CatalogError, Micros, NewToken, Presented, TokenKind, WriteTx,
@@ -518,9 +518,9 @@ impl Desk<'_> {
         match command {
             Command::PackageVisibility { path, visibility } => {
                 let visibility: Visibility = visibility.parse()?;
-                let admin = administer(tx, path, self.now)?;
-                tx.set_visibility(&admin, visibility)?;
-                done(format!("`{}` is {visibility} now", admin.path()))
+                let may = decide_publish(&package_facts(tx, path, self.now)?, visibility)?;
+                tx.set_visibility(&may, self.now)?;
+                done(format!("`{}` is {visibility} now", may.path()))
             }
             Command::PackageGrant { path, user: name, role } => {
                 let role: Role = role.parse()?;
@@ -575,6 +575,14 @@ fn administer<'tx>(
     path: &str,
     now: Micros,
 ) -> Result<Granted<'tx, Administer>, OperatorError> {
+    Ok(decide::<Administer>(&package_facts(tx, path, now)?)?)
+}
+
+fn package_facts<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    path: &str,
+    now: Micros,
+) -> Result<PackageFacts<'tx>, OperatorError> {
     let bad = |why| OperatorError::Path { path: path.chars().take(300).collect(), why };
     let name: PackageName = path.parse().map_err(bad)?;
     let operator = caller::<OperatorError>(tx, &Presented::Operator, now)?;
@@ -582,7 +590,7 @@ fn administer<'tx>(
     if !facts.exists() {
         return Err(OperatorError::NoPackage(name.to_string()));
     }
-    Ok(decide::<Administer>(&facts)?)
+    Ok(facts)
 }
 
 /// An organization without an owner could not be administered by anyone of it.

@@ -135,6 +135,10 @@ pub(crate) fn cell(decision: &Result<Because, Refused>) -> String {
         Ok(because) => match because {
             Because::Visible(visibility) => format!("visible-{visibility}"),
             Because::Granted(role) => format!("granted-{role}"),
+            Because::Team(_, role) => format!("team-{role}"),
+            Because::Repository(_, role) => format!("repository-{role}"),
+            Because::Robot(role) => format!("robot-{role}"),
+            Because::Own => "own".to_owned(),
             Because::OwnsNamespace => "owns".to_owned(),
             Because::Member => "member".to_owned(),
             Because::SiteAdmin => "site-admin".to_owned(),
@@ -147,6 +151,14 @@ pub(crate) fn cell(decision: &Result<Because, Refused>) -> String {
             Refusal::Scope(scope) => format!("!{scope}"),
             Refusal::NotFound => "!none".to_owned(),
             Refusal::Role { has, needs } => format!("!{has}<{needs}"),
+            Refusal::Limit { has, needs } => {
+                format!("!limit-{}<{needs}", has.map_or("none", |role| role.as_str()))
+            }
+            Refusal::Policy(visibility) => {
+                format!("!policy-{}", visibility.map_or("any", |visibility| visibility.as_str()))
+            }
+            Refusal::NoInternal => "!no-internal".to_owned(),
+            Refusal::Standing => "!standing".to_owned(),
             Refusal::Caller => "!caller".to_owned(),
         },
     }

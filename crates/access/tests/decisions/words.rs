@@ -33,10 +33,10 @@ fn an_unknown_word_is_repeated_in_part_with_the_allowed_ones() {
     assert_eq!(error.to_string(), "`Public` is not a visibility; use one of: private, internal, public");
     let long = "x".repeat(10_000).parse::<Role>().unwrap_err().to_string();
     assert!(long.len() < 120, "{long}");
-    let error = Scopes::from_names(["read:packages", "repo"]).unwrap_err();
+    let error = Scopes::from_names(["read:packages", "packages"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`repo` is not a scope; use read:packages, write:packages or delete:packages"
+        "`packages` is not a scope; for packages use read:packages, write:packages or delete:packages"
     );
 }
 
@@ -45,11 +45,17 @@ fn scopes_have_names_and_write_holds_read() {
     let names = |scopes: Scopes| scopes.names().collect::<Vec<_>>();
     assert_eq!(names(Scopes::NONE), Vec::<&str>::new());
     assert_eq!(names(Scopes::WRITE), ["read:packages", "write:packages"]);
-    assert_eq!(names(Scopes::ALL), ["read:packages", "write:packages", "delete:packages"]);
-    assert_eq!(Scopes::from_names(["delete:packages", "write:packages"]), Ok(Scopes::ALL));
+    let packages = Scopes::WRITE.with(Scopes::DELETE);
+    assert_eq!(names(packages), ["read:packages", "write:packages", "delete:packages"]);
+    assert_eq!(packages.normalized(), ["delete:packages", "write:packages"]);
+    assert_eq!(Scopes::from_names(["delete:packages", "write:packages"]), Ok(packages));
+    let gh = Scopes::from_names(["repo", "read:org", "gist"]).unwrap();
+    assert_eq!(gh.normalized(), ["gist", "read:org", "repo"]);
+    assert!(gh.contains(Scopes::PUBLIC_REPO) && !gh.contains(Scopes::WRITE_ORG));
+    assert_eq!(Scopes::from_number(gh.number()), gh);
     assert_eq!(Scopes::from_names([]), Ok(Scopes::NONE));
     // A scope of a newer program takes nothing but itself.
-    assert_eq!(Scopes::from_number(1 | 8 | 1 << 40), Scopes::READ);
+    assert_eq!(Scopes::from_number(1 | 1 << 60), Scopes::READ);
     assert_eq!(Scopes::from_number(-1), Scopes::ALL);
 }
 

@@ -4,7 +4,7 @@
 use crate::database::Database;
 use packhouse_access::{
     AccountId, Action, Caller, Collect, Granted, Operate, Pull, Push, Refused, Role, Scopes, TokenId,
-    Visibility, decide, decide_collect, decide_create, decide_operate,
+    Visibility, decide, decide_collect, decide_create, decide_operate, decide_publish,
 };
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Micros, NewManifest, NewToken, Options, Place, Presented,
@@ -215,10 +215,11 @@ impl House {
     }
 
     pub(crate) fn set_visibility(&self, path: &str, visibility: Visibility) {
-        let path = path.to_owned();
+        let (now, path) = (self.now(), path.to_owned());
         self.write(move |tx| {
-            let may = may_change(tx, &Presented::Operator, &path)?;
-            Ok(tx.set_visibility(&may, visibility)?)
+            let caller = caller(tx, &Presented::Operator)?;
+            let may = decide_publish(&tx.facts(&caller, &path)?, visibility)?;
+            Ok(tx.set_visibility(&may, now)?)
         })
         .unwrap();
     }

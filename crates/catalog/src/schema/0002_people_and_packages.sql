@@ -1,0 +1,179 @@
+-- GitHub's side: who and what, roles, versions as the API lists them.
+
+-- `login` is the name as it was written; `name` is its lower case. Robots belong to an organization and own nothing;
+-- `role` is what a robot may on all packages of its organization.
+ALTER TABLE accounts ADD COLUMN login {text};
+ALTER TABLE accounts ADD COLUMN display_name {text};
+ALTER TABLE accounts ADD COLUMN description {text};
+ALTER TABLE accounts ADD COLUMN email {text};
+ALTER TABLE accounts ADD COLUMN updated_at {int};
+ALTER TABLE accounts ADD COLUMN organization_id {int} REFERENCES accounts (id);
+ALTER TABLE accounts ADD COLUMN role {int};
+-- Live packages of the account: all, and the public ones.
+ALTER TABLE accounts ADD COLUMN package_count {int} NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN public_package_count {int} NOT NULL DEFAULT 0;
+UPDATE accounts SET login = name, updated_at = created_at;
+UPDATE accounts SET
+    package_count = (SELECT COUNT(*) FROM packages p WHERE p.owner_id = accounts.id AND p.deleted_at IS NULL),
+    public_package_count = (SELECT COUNT(*) FROM packages p
+        WHERE p.owner_id = accounts.id AND p.visibility = 2 AND p.deleted_at IS NULL);
+CREATE INDEX accounts_by_organization ON accounts (organization_id, name) WHERE organization_id IS NOT NULL;
+
+-- What members of an organization may do. No row: GitHub's defaults.
+CREATE TABLE policies (
+    organization_id {int} PRIMARY KEY REFERENCES accounts (id),
+    packages_private {int} NOT NULL,
+    packages_internal {int} NOT NULL,
+    packages_public {int} NOT NULL,
+    packages_default {int} NOT NULL,
+    packages_inherit {int} NOT NULL,
+    base_role {int} NOT NULL,
+    members_create_repositories {int} NOT NULL
+);
+
+CREATE TABLE teams (
+    id {id},
+    organization_id {int} NOT NULL REFERENCES accounts (id),
+    slug {text} NOT NULL,
+    name {text} NOT NULL,
+    description {text},
+    secret {int} NOT NULL,
+    parent_id {int} REFERENCES teams (id),
+    created_at {int} NOT NULL,
+    updated_at {int} NOT NULL,
+    UNIQUE (organization_id, slug)
+);
+CREATE INDEX teams_by_parent ON teams (parent_id, slug) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE team_members (
+    team_id {int} NOT NULL REFERENCES teams (id),
+    account_id {int} NOT NULL REFERENCES accounts (id),
+    maintainer {int} NOT NULL,
+    PRIMARY KEY (team_id, account_id)
+);
+CREATE INDEX team_members_by_account ON team_members (account_id, team_id);
+
+-- A repository of a forge, as far as packages need it. `path` is `owner/name` in lower case.
+CREATE TABLE repositories (
+    id {id},
+    owner_id {int} NOT NULL REFERENCES accounts (id),
+    path {text} NOT NULL UNIQUE,
+    name {text} NOT NULL,
+    visibility {int} NOT NULL,
+    description {text},
+    homepage {text},
+    default_branch {text} NOT NULL,
+    archived {int} NOT NULL DEFAULT 0,
+    created_at {int} NOT NULL,
+    updated_at {int} NOT NULL
+);
+CREATE INDEX repositories_by_owner ON repositories (owner_id, path);
+
+CREATE TABLE repository_accounts (
+    repository_id {int} NOT NULL REFERENCES repositories (id),
+    account_id {int} NOT NULL REFERENCES accounts (id),
+    role {int} NOT NULL,
+    PRIMARY KEY (repository_id, account_id)
+);
+CREATE INDEX repository_accounts_by_account ON repository_accounts (account_id, repository_id);
+
+CREATE TABLE repository_teams (
+    repository_id {int} NOT NULL REFERENCES repositories (id),
+    team_id {int} NOT NULL REFERENCES teams (id),
+    role {int} NOT NULL,
+    PRIMARY KEY (repository_id, team_id)
+);
+CREATE INDEX repository_teams_by_team ON repository_teams (team_id, repository_id);
+
+-- `inherits`: access is the linked repository's, and the package's own grants do not count.
+-- `version_count`: live versions that are no parts, as the default list shows them.
+-- `deleted_by`, and `downloads` of all its versions.
+ALTER TABLE packages ADD COLUMN repository_id {int} REFERENCES repositories (id);
+ALTER TABLE packages ADD COLUMN inherits {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN description {text};
+ALTER TABLE packages ADD COLUMN licenses {text};
+ALTER TABLE packages ADD COLUMN updated_at {int};
+ALTER TABLE packages ADD COLUMN version_count {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN part_count {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN tagged_count {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN downloads {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN deleted_by {int};
+CREATE INDEX packages_by_repository ON packages (repository_id, path) WHERE repository_id IS NOT NULL;
+CREATE INDEX packages_in_namespace ON packages (owner_id, visibility, path) WHERE deleted_at IS NULL;
+CREATE INDEX packages_deleted_by_path ON packages (path, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX packages_deleted_by_owner ON packages (owner_id, path, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX packages_deleted_by_time ON packages (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE package_teams (
+    package_id {int} NOT NULL REFERENCES packages (id),
+    team_id {int} NOT NULL REFERENCES teams (id),
+    role {int} NOT NULL,
+    granted_at {int} NOT NULL,
+    PRIMARY KEY (package_id, team_id)
+);
+CREATE INDEX package_teams_by_team ON package_teams (team_id, package_id);
+
+-- Which repositories' workflows have a role (GitHub: "Manage Actions access").
+CREATE TABLE package_repositories (
+    package_id {int} NOT NULL REFERENCES packages (id),
+    repository_id {int} NOT NULL REFERENCES repositories (id),
+    role {int} NOT NULL,
+    granted_at {int} NOT NULL,
+    PRIMARY KEY (package_id, repository_id)
+);
+CREATE INDEX package_repositories_by_repository ON package_repositories (repository_id, package_id);
+
+-- Where a package was before it was renamed or transferred. A new package at the old path ends it.
+CREATE TABLE redirects (
+    path {text} PRIMARY KEY,
+    package_id {int} NOT NULL REFERENCES packages (id),
+    created_at {int} NOT NULL
+);
+CREATE INDEX redirects_by_package ON redirects (package_id);
+
+-- `part`: an untagged child of a live index, or referrer of a live subject, in the same package.
+-- `deleted_with`: the version whose deletion took this one along; restoring that one brings it back.
+ALTER TABLE versions ADD COLUMN part {int} NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN downloads {int} NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN deleted_by {int};
+ALTER TABLE versions ADD COLUMN deleted_with {int};
+CREATE INDEX versions_listed ON versions (package_id, part, id) WHERE deleted_at IS NULL;
+CREATE INDEX versions_deleted ON versions (package_id, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX versions_deleted_with ON versions (deleted_with) WHERE deleted_with IS NOT NULL;
+CREATE INDEX versions_deleted_by_time ON versions (deleted_at) WHERE deleted_at IS NOT NULL;
+-- For the children: who names this digest.
+CREATE INDEX manifest_refs_by_child ON manifest_refs (digest, kind, manifest_id);
+CREATE INDEX versions_live_by_manifest ON versions (manifest_id, package_id) WHERE deleted_at IS NULL;
+
+CREATE INDEX tags_by_name ON tags (package_id, name, id);
+CREATE INDEX tags_closed_by_version ON tags (version_id, valid_to) WHERE valid_to IS NOT NULL;
+CREATE TABLE tag_downloads (
+    package_id {int} NOT NULL REFERENCES packages (id),
+    name {text} NOT NULL,
+    downloads {int} NOT NULL,
+    PRIMARY KEY (package_id, name)
+);
+
+-- A fine-grained token: one row for each thing it was made for, an owner or a package.
+ALTER TABLE tokens ADD COLUMN last_used_at {int};
+CREATE TABLE token_limits (
+    token_id {int} NOT NULL REFERENCES tokens (id),
+    owner_id {int} REFERENCES accounts (id),
+    package_id {int} REFERENCES packages (id),
+    role {int} NOT NULL
+);
+CREATE INDEX token_limits_by_token ON token_limits (token_id);
+
+-- Sign-in by a code (RFC 8628). Codes are kept as their SHA-256.
+CREATE TABLE device_codes (
+    id {id},
+    device_hash {bytes} NOT NULL UNIQUE,
+    user_hash {bytes} NOT NULL UNIQUE,
+    scopes {int} NOT NULL,
+    created_at {int} NOT NULL,
+    expires_at {int} NOT NULL,
+    polled_at {int},
+    account_id {int} REFERENCES accounts (id),
+    denied {int} NOT NULL DEFAULT 0
+);
+CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);
