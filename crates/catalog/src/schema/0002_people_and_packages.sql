@@ -12,6 +12,9 @@ ALTER TABLE accounts ADD COLUMN role {int};
 -- Live packages of the account: all, and the public ones.
 ALTER TABLE accounts ADD COLUMN package_count {int} NOT NULL DEFAULT 0;
 ALTER TABLE accounts ADD COLUMN public_package_count {int} NOT NULL DEFAULT 0;
+-- Repositories of the account: all, and the public ones.
+ALTER TABLE accounts ADD COLUMN repository_count {int} NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN public_repository_count {int} NOT NULL DEFAULT 0;
 UPDATE accounts SET login = name, updated_at = created_at;
 UPDATE accounts SET
     package_count = (SELECT COUNT(*) FROM packages p WHERE p.owner_id = accounts.id AND p.deleted_at IS NULL),
@@ -39,6 +42,8 @@ CREATE TABLE teams (
     description {text},
     secret {int} NOT NULL,
     parent_id {int} REFERENCES teams (id),
+    member_count {int} NOT NULL DEFAULT 0,
+    repository_count {int} NOT NULL DEFAULT 0,
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     UNIQUE (organization_id, slug)
@@ -68,6 +73,7 @@ CREATE TABLE repositories (
     updated_at {int} NOT NULL
 );
 CREATE INDEX repositories_by_owner ON repositories (owner_id, path);
+CREATE INDEX repositories_by_visibility ON repositories (owner_id, visibility, path);
 
 CREATE TABLE repository_accounts (
     repository_id {int} NOT NULL REFERENCES repositories (id),
@@ -88,10 +94,12 @@ CREATE INDEX repository_teams_by_team ON repository_teams (team_id, repository_i
 -- `inherits`: access is the linked repository's, and the package's own grants do not count.
 -- `version_count`: live versions that are no parts, as the default list shows them.
 -- `deleted_by`, and `downloads` of all its versions.
+-- `source`: the label that linked it last. The same one does not link again what a person unlinked.
 ALTER TABLE packages ADD COLUMN repository_id {int} REFERENCES repositories (id);
 ALTER TABLE packages ADD COLUMN inherits {int} NOT NULL DEFAULT 0;
 ALTER TABLE packages ADD COLUMN description {text};
 ALTER TABLE packages ADD COLUMN licenses {text};
+ALTER TABLE packages ADD COLUMN source {text};
 ALTER TABLE packages ADD COLUMN updated_at {int};
 ALTER TABLE packages ADD COLUMN version_count {int} NOT NULL DEFAULT 0;
 ALTER TABLE packages ADD COLUMN part_count {int} NOT NULL DEFAULT 0;
