@@ -299,6 +299,11 @@ impl<'tx> NamespaceFacts<'tx> {
         self.standing
     }
 
+    /// Whether it is an organization.
+    pub fn is_organization(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// The account, if there is one of that name.
     pub fn namespace(&self) -> Option<AccountId> {
         self.namespace

@@ -26,10 +26,11 @@ pub use facts::{
 };
 pub use ids::{AccountId, ManifestId, PackageId, RepositoryId, TeamId, TokenId, VersionId};
 pub use places::{
-    CreateRepository, DeleteRepository, EditRepository, EditTeam, Govern, Inspect, LinkRepository, ListIn,
-    ManageTeams, NamespaceAction, Own, RepositoryAction, SeeRepository, SeeTeam, SeeUsage,
-    decide_create_repository, decide_edit_team, decide_list_in, decide_mention_repository, decide_namespace,
-    decide_own, decide_repository, decide_see_team,
+    CreateRepository, DeleteRepository, EditRepository, EditTeam, Govern, Inspect, LinkRepository,
+    ListCollaborators, ListIn, ListRepositories, ManageTeams, NamespaceAction, Own, RepositoryAction,
+    SeeRepository, SeeTeam, SeeUsage, decide_create_repository, decide_edit_team, decide_list_in,
+    decide_list_repositories, decide_mention_repository, decide_namespace, decide_own, decide_repository,
+    decide_see_team,
 };
 pub use reason::{Because, Refusal, Refused};
 pub use scope::{Actions, RepositoryRole, Role, Scopes, UnknownScope, UnknownWord, Visibility};

@@ -26,6 +26,8 @@ pub trait RepositoryAction: sealed::Sealed {
     const SCOPES_PUBLIC: Scopes;
     /// What it must hold when it is not.
     const SCOPES: Scopes;
+    /// Whether it is part of a push: a bearer token for packages does it, as far as it may push.
+    const BY_PUSH: bool = false;
 }
 
 macro_rules! actions {
@@ -59,6 +61,11 @@ actions! { RepositoryAction:
         NAME: &'static str = "read", ROLE: RepositoryRole = RepositoryRole::Read,
         SCOPES_PUBLIC: Scopes = Scopes::NONE, SCOPES: Scopes = Scopes::REPO
     };
+    /// See who else has a role in it.
+    ListCollaborators {
+        NAME: &'static str = "list the collaborators of", ROLE: RepositoryRole = RepositoryRole::Write,
+        SCOPES_PUBLIC: Scopes = Scopes::PUBLIC_REPO, SCOPES: Scopes = Scopes::REPO
+    };
     /// Change its record, its collaborators and its teams.
     EditRepository {
         NAME: &'static str = "administer", ROLE: RepositoryRole = RepositoryRole::Admin,
@@ -72,7 +79,7 @@ actions! { RepositoryAction:
     /// Link a package to it. Tokens that push hold scopes for packages, and the link is about the package.
     LinkRepository {
         NAME: &'static str = "link to", ROLE: RepositoryRole = RepositoryRole::Admin,
-        SCOPES_PUBLIC: Scopes = Scopes::WRITE, SCOPES: Scopes = Scopes::WRITE
+        SCOPES_PUBLIC: Scopes = Scopes::WRITE, SCOPES: Scopes = Scopes::WRITE, BY_PUSH: bool = true
     };
 }
 
@@ -82,6 +89,9 @@ pub enum CreateRepository {}
 /// Listing the packages of one account.
 #[derive(Debug)]
 pub enum ListIn {}
+/// Listing the repositories of one account.
+#[derive(Debug)]
+pub enum ListRepositories {}
 /// Seeing a team.
 #[derive(Debug)]
 pub enum SeeTeam {}
@@ -107,7 +117,17 @@ macro_rules! about_a_namespace {
         }
     )+};
 }
-about_a_namespace!(Inspect, ManageTeams, Govern, SeeUsage, CreateRepository, ListIn, SeeTeam, EditTeam);
+about_a_namespace!(
+    Inspect,
+    ManageTeams,
+    Govern,
+    SeeUsage,
+    CreateRepository,
+    ListIn,
+    ListRepositories,
+    SeeTeam,
+    EditTeam
+);
 
 impl<A: RepositoryAction> Granted<'_, A> {
     /// The repository.
@@ -139,6 +159,13 @@ impl Granted<'_, CreateRepository> {
     }
 }
 
+impl Granted<'_, ListRepositories> {
+    /// Whether the token shows more than what is public.
+    pub fn shows_private(&self) -> bool {
+        self.on.visibility == Some(Visibility::Private)
+    }
+}
+
 impl Granted<'_, Own> {
     /// The account; -1, which no row has, stands for the impossible.
     pub fn own(&self) -> AccountId {
@@ -161,8 +188,16 @@ fn because(caller: &Caller<'_>, standing: Standing) -> Because {
     }
 }
 
-/// What a token keeps its holder from; fine-grained ones are for packages only.
+/// What a token keeps its holder from; fine-grained ones are for packages only, and bearer tokens for what they
+/// carry, which is nothing here.
 fn limited(caller: &Caller<'_>, scopes: Scopes) -> Option<Refusal> {
+    if caller.bound.is_some() && !caller.is_anonymous() {
+        return Some(Refusal::BearerTooNarrow);
+    }
+    limited_by_token(caller, scopes)
+}
+
+fn limited_by_token(caller: &Caller<'_>, scopes: Scopes) -> Option<Refusal> {
     match caller.who {
         Who::Anonymous => Some(Refusal::Authenticate),
         Who::Worker => Some(Refusal::Caller),
@@ -208,6 +243,22 @@ pub fn decide_list_in<'tx>(facts: &NamespaceFacts<'tx>) -> Result<Granted<'tx, L
     Ok(grant(caller, on, &facts.name, because(caller, facts.standing)))
 }
 
+/// Whether the caller may list the repositories of an account: everyone may, those that are public. Which others
+/// they see is the catalog's query, if the token is for them.
+pub fn decide_list_repositories<'tx>(
+    facts: &NamespaceFacts<'tx>,
+) -> Result<Granted<'tx, ListRepositories>, Refused> {
+    let caller = &facts.caller;
+    if facts.namespace.is_none() || caller.who == Who::Worker {
+        let path = facts.name.clone();
+        return Err(Refused { refusal: Refusal::NotFound, action: "list", path, creating: false });
+    }
+    let all = limited(caller, Scopes::REPO).is_none();
+    let visibility = Some(if all { Visibility::Private } else { Visibility::Public });
+    let on = On { namespace: facts.namespace, visibility, ..On::default() };
+    Ok(grant(caller, on, &facts.name, because(caller, facts.standing)))
+}
+
 /// Whether the caller may make a repository: in one's own namespace, or in an organization that lets its members.
 pub fn decide_create_repository<'tx>(
     facts: &NamespaceFacts<'tx>,
@@ -237,7 +288,8 @@ pub fn decide_mention_repository<'tx>(
         path: facts.name.clone(),
         creating: false,
     };
-    let refusal = if facts.caller.is_limited() { None } else { limited(&facts.caller, Scopes::WRITE) };
+    let caller = &facts.caller;
+    let refusal = if caller.is_limited() { None } else { limited_by_token(caller, Scopes::WRITE) };
     if let Some(refusal) = refusal {
         return Err(refused(refusal));
     }
@@ -284,7 +336,8 @@ pub fn decide_repository<'tx, A: RepositoryAction>(
     let for_everyone = open && A::ROLE == RepositoryRole::Read;
     if !for_everyone {
         // A fine-grained token that may push may link; what it may do to the package was asked there.
-        let refusal = limited(caller, scopes)
+        let refusal = if A::BY_PUSH { limited_by_token(caller, scopes) } else { limited(caller, scopes) };
+        let refusal = refusal
             .filter(|refusal| !(scopes == Scopes::WRITE && matches!(refusal, Refusal::Limit { .. })));
         if let Some(refusal) = refusal {
             // To who may know of it, it says what the token lacks; nobody else learns that it is there.
