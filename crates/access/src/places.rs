@@ -337,8 +337,8 @@ pub fn decide_repository<'tx, A: RepositoryAction>(
     if !for_everyone {
         // A fine-grained token that may push may link; what it may do to the package was asked there.
         let refusal = if A::BY_PUSH { limited_by_token(caller, scopes) } else { limited(caller, scopes) };
-        let refusal = refusal
-            .filter(|refusal| !(scopes == Scopes::WRITE && matches!(refusal, Refusal::Limit { .. })));
+        let refusal =
+            refusal.filter(|refusal| !(scopes == Scopes::WRITE && matches!(refusal, Refusal::Limit { .. })));
         if let Some(refusal) = refusal {
             // To who may know of it, it says what the token lacks; nobody else learns that it is there.
             let tells = matches!(refusal, Refusal::Authenticate) || role.is_some() || !open;

@@ -1,8 +1,6 @@
 //! Parsing what comes: credentials and bounded bodies.
 
 use crate::error::OciError;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode};
@@ -11,25 +9,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use packhouse_oci::ErrorCode;
 use packhouse_service::Shown;
 
-/// What the caller shows. A header that cannot be read is a credential that is not valid, not none at all.
+/// What the caller shows.
 pub(crate) fn shown(headers: &HeaderMap) -> Shown {
-    let Some(header) = headers.get(AUTHORIZATION) else { return Shown::Nothing };
-    let unreadable = || Shown::Bearer(String::new());
-    let Ok(text) = header.to_str() else { return unreadable() };
-    let Some((scheme, value)) = text.trim().split_once(' ') else { return unreadable() };
-    let value = value.trim();
-    if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
-            return unreadable();
-        };
-        return Shown::Basic { user: user.to_owned(), password: password.to_owned() };
-    }
-    // `token` is GitHub's own word for the same.
-    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
-        return Shown::Bearer(value.to_owned());
-    }
-    unreadable()
+    Shown::parse(headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes))
 }
 
 /// The length that the request says its body has.

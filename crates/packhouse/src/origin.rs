@@ -40,7 +40,13 @@ pub struct Origin {
     pub external_url: String,
     /// The client's address.
     pub client: IpAddr,
+    /// When the request came in at the API's own host: the URL of the main one (`https://example.com`), and its own
+    /// (`https://api.example.com`).
+    pub beside: Option<(String, String)>,
 }
+
+/// The API also stands at the root of this host, beside the main one.
+const API_HOST: &str = "api.";
 
 /// Why a request has no origin; the answer is 400 (RFC 9112 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,16 +90,28 @@ impl Origins {
     pub fn origin(&self, request: &Parts, peer: Peer) -> Result<Origin, OriginError> {
         let outermost = self.outermost(&request.headers, peer);
         let client = outermost.as_ref().map_or(peer.address.ip().to_canonical(), |hop| hop.client);
-        if let Some(url) = &self.external_url {
-            return Ok(Origin { external_url: url.as_str().to_owned(), client });
-        }
         let (host, secure) = outermost.map_or((None, None), |hop| (hop.host, hop.secure));
+        if let Some(url) = &self.external_url {
+            let external_url = url.as_str().to_owned();
+            let (scheme, main) = external_url.split_once("://").unwrap_or(("https", &external_url));
+            let host = host.or_else(|| own_host(request).ok().map(str::to_owned));
+            let beside = host.as_deref().and_then(|host| host.strip_prefix(API_HOST)).unwrap_or_default();
+            let beside = beside
+                .eq_ignore_ascii_case(main)
+                .then(|| (external_url.clone(), format!("{scheme}://{API_HOST}{main}")));
+            return Ok(Origin { beside, external_url, client });
+        }
         let host = match host {
             Some(host) => host,
             None => own_host(request)?.to_owned(),
         };
         let scheme = if secure.unwrap_or(peer.tls) { "https" } else { "http" };
-        Ok(Origin { external_url: format!("{scheme}://{host}"), client })
+        let external_url = format!("{scheme}://{host}");
+        // (A dot after it, or `localhost`: `api.test` alone is a host of its own.)
+        let main =
+            host.strip_prefix(API_HOST).filter(|main| main.contains('.') || main.starts_with("localhost"));
+        let beside = main.map(|main| (format!("{scheme}://{main}"), external_url.clone()));
+        Ok(Origin { external_url, client, beside })
     }
 
     /// What our outermost proxy said about its client; none when the peer is no proxy of ours.

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use packhouse_distribution::{Edge, RouteName};
+use packhouse_github::Space;
 use std::sync::Arc;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -62,6 +63,8 @@ pub struct Reception<C> {
     pub desk: Desk<C>,
     /// `/v2/` and `/token`.
     pub distribution: Edge,
+    /// `/api/v3`, and all other paths of the API's own host.
+    pub github: packhouse_github::Edge,
     /// Under which address clients know this server.
     pub origins: Arc<Origins>,
 }
@@ -77,14 +80,21 @@ impl<C: Check> Inner for Reception<C> {
         if let Some(Answered { route, response }) = self.desk.answer(&request).await {
             return Answered { route, response: response.map(Either::Right) };
         }
-        if !Edge::serves(request.uri().path()) {
-            return Answered { route: NO_ROUTE, response: nothing_here().map(Either::Right) };
-        }
         let (parts, body) = request.into_parts();
         let origin = match self.origins.origin(&parts, peer) {
             Ok(origin) => origin,
             Err(error) => return Answered { route: NO_ROUTE, response: no_origin(error).map(Either::Right) },
         };
+        if !Edge::serves(parts.uri.path()) {
+            let space = Space::below(parts.uri.path(), &origin.external_url);
+            let beside = origin.beside.as_ref().map(|(main, api)| Space::beside(main, api));
+            let Some(space) = space.or(beside) else {
+                return Answered { route: NO_ROUTE, response: nothing_here().map(Either::Right) };
+            };
+            let request = Request::from_parts(parts, body);
+            let (route, response) = self.github.handle(request, &space, origin.client).await;
+            return Answered { route, response: response.map(Either::Right) };
+        }
         let response = self.distribution.handle(Request::from_parts(parts, body), &origin.external_url).await;
         let route = response.extensions().get::<RouteName>().map_or(NO_ROUTE, |name| name.0);
         Answered { route, response: response.map(Either::Left) }

@@ -123,6 +123,7 @@ impl House {
         let metrics = (!self.metrics_aside).then(|| self.metrics.clone());
         let inner = Reception {
             desk: Desk { health: self.health.clone(), metrics },
+            github: packhouse_github::Edge::new(service.clone()),
             distribution: Edge::new(service, limits),
             origins: Arc::clone(&self.origins),
         };

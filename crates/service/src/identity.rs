@@ -1,9 +1,11 @@
 //! From what a caller shows to what the catalog looks up.
 
+use crate::access::caller;
 use crate::bearer::{self, Keys};
-use crate::{Denied, Service};
+use crate::{Denied, ListError, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use packhouse_access::Scopes;
 use packhouse_catalog::Presented;
 use sha2::{Digest as _, Sha256};
 
@@ -27,6 +29,43 @@ pub enum Shown {
     Bearer(String),
 }
 
+impl Shown {
+    /// What an `Authorization` header shows (RFC 7617, RFC 6750; `token` is GitHub's own word for `Bearer`). One that
+    /// cannot be read is a credential that is not valid, not none at all.
+    #[must_use]
+    pub fn parse(authorization: Option<&[u8]>) -> Self {
+        let Some(header) = authorization else { return Shown::Nothing };
+        let unreadable = || Shown::Bearer(String::new());
+        let Ok(text) = std::str::from_utf8(header) else { return unreadable() };
+        let Some((scheme, value)) = text.trim().split_once(' ') else { return unreadable() };
+        let value = value.trim();
+        if scheme.eq_ignore_ascii_case("basic") {
+            let decoded = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
+                return unreadable();
+            };
+            return Shown::Basic { user: user.to_owned(), password: password.to_owned() };
+        }
+        if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
+            return Shown::Bearer(value.to_owned());
+        }
+        unreadable()
+    }
+}
+
+/// Who a credential belongs to, and what it may at most do: what the API tells its holder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The account; none: nobody signed in.
+    pub account: Option<i64>,
+    /// The token.
+    pub token: Option<i64>,
+    /// Scopes of a classic token.
+    pub scopes: Scopes,
+    /// Whether it is a fine-grained token, which has no scopes.
+    pub fine_grained: bool,
+}
+
 /// Secrets stay out of logs.
 impl std::fmt::Debug for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -39,6 +78,26 @@ impl std::fmt::Debug for Shown {
 }
 
 impl Service {
+    /// Who shows this, now. A bearer token of the registry is no credential here: it was made for `/v2/`.
+    pub async fn identify(&self, shown: &Shown) -> Result<Identity, ListError> {
+        let presented = self.presented(shown)?;
+        if matches!(presented, Presented::Bearer { .. } | Presented::Anonymous { bound: Some(_) }) {
+            return Err(Denied::Credential.into());
+        }
+        let now = self.clock.now();
+        self.catalog
+            .read(move |tx| {
+                let caller = caller::<ListError>(tx, &presented, now)?;
+                Ok(Identity {
+                    account: caller.account().map(|id| id.0),
+                    token: caller.token().map(|id| id.0),
+                    scopes: caller.scopes(),
+                    fine_grained: caller.is_limited(),
+                })
+            })
+            .await
+    }
+
     pub(crate) fn presented(&self, shown: &Shown) -> Result<Presented, Denied> {
         presented(shown, &self.keys, self.clock.now())
     }

@@ -76,6 +76,8 @@ impl<H: Inner> Handle for Observed<H> {
             exchange.status = Some(StatusCode::INTERNAL_SERVER_ERROR);
             apology(&id, exchange)
         };
+        // GitHub's name for the same, on its registry's answers too.
+        response.headers_mut().insert(RequestId::GITHUB_HEADER, id_value.clone());
         response.headers_mut().insert(RequestId::HEADER, id_value);
         response
     }

@@ -15,6 +15,9 @@ impl RequestId {
     /// The header it travels in.
     pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
+    /// What GitHub calls it.
+    pub const GITHUB_HEADER: HeaderName = HeaderName::from_static("x-github-request-id");
+
     /// A new one.
     #[must_use]
     pub fn random() -> Self {

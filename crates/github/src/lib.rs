@@ -1,0 +1,24 @@
+//! Edge: GitHub's REST API.
+//!
+//! The layout is GitHub Enterprise Server's: REST below `/api/v3`, and the same at the root of the host
+//! `api.<host>`. A request is matched against [`ROUTES`], the only list of routes; its parts are parsed into types;
+//! one service function is called; what it gives is rendered as GitHub's API description says. Every error ends in
+//! the one rendering of [`error`].
+//!
+//! What is deliberately absent: this crate sees no transaction and no role, and decides nothing.
+
+mod call;
+mod edge;
+mod error;
+mod meta;
+mod node_id;
+mod page;
+mod path;
+mod query;
+mod respond;
+mod route;
+mod urls;
+
+pub use edge::{Edge, Space};
+pub use route::{ROUTES, Route};
+pub use urls::Urls;
