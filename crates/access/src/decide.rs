@@ -1,10 +1,10 @@
 //! The one decision function for each kind of thing, and the proofs that only it can make.
 
 use crate::brand::Invariant;
-use crate::facts::{Caller, Given, PackageFacts, Standing, Who};
+use crate::facts::{Caller, Given, Limit, PackageFacts, Standing, Who};
 use crate::reason::{Because, Refusal, Refused};
 use crate::scope::{Actions, Role, Scopes, Visibility};
-use crate::{AccountId, PackageId, RepositoryId, TeamId};
+use crate::{AccountId, PackageId, RepositoryId, TeamId, TokenId};
 use std::marker::PhantomData;
 
 pub(crate) mod sealed {
@@ -87,6 +87,8 @@ pub struct Granted<'tx, A> {
     pub(crate) on: On,
     pub(crate) path: String,
     pub(crate) account: Option<AccountId>,
+    /// Of a fine-grained token: it bounds the rows of lists.
+    pub(crate) limited: Option<TokenId>,
     pub(crate) because: Because,
     pub(crate) _of: Invariant<'tx>,
     pub(crate) _may: PhantomData<fn() -> A>,
@@ -101,12 +103,22 @@ pub(crate) struct On {
     pub(crate) team: Option<TeamId>,
     /// What a package will be: of [`Create`] and [`Publish`].
     pub(crate) visibility: Option<Visibility>,
+    /// What a token is made with: of [`crate::MakeToken`], like the two that follow.
+    pub(crate) token: Option<TokenId>,
+    /// What it is for.
+    pub(crate) limits: Vec<Limit>,
+    /// What it may at most do.
+    pub(crate) scopes: Scopes,
 }
 
 impl<A> Granted<'_, A> {
     /// The account that acts; none for anonymous callers, the operator and workers.
     pub fn account(&self) -> Option<AccountId> {
         self.account
+    }
+    /// The fine-grained token that the caller signed in with: lists show no more than it was made for.
+    pub fn limited(&self) -> Option<TokenId> {
+        self.limited
     }
     /// The fact that decided.
     pub fn because(&self) -> Because {
@@ -373,5 +385,6 @@ fn site_grant<'tx, A>(caller: &Caller<'tx>, because: Because) -> Granted<'tx, A>
 /// The one place where proofs are made.
 pub(crate) fn grant<'tx, A>(caller: &Caller<'tx>, on: On, path: &str, because: Because) -> Granted<'tx, A> {
     let (path, account) = (path.to_owned(), caller.account());
-    Granted { on, path, account, because, _of: PhantomData, _may: PhantomData }
+    let limited = caller.token().filter(|_| caller.is_limited());
+    Granted { on, path, account, limited, because, _of: PhantomData, _may: PhantomData }
 }

@@ -14,6 +14,7 @@ mod ids;
 mod places;
 mod reason;
 mod scope;
+mod tokens;
 
 pub use brand::{Brand, with_brand};
 pub use decide::{
@@ -34,3 +35,4 @@ pub use places::{
 };
 pub use reason::{Because, Refusal, Refused};
 pub use scope::{Actions, RepositoryRole, Role, Scopes, UnknownScope, UnknownWord, Visibility};
+pub use tokens::{MakeToken, Wanted, decide_hand_on, decide_make_token};

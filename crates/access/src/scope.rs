@@ -255,6 +255,12 @@ impl Scopes {
         Scopes(self.0 | other.0)
     }
 
+    /// The scopes that both hold.
+    #[must_use]
+    pub fn and(self, other: Scopes) -> Scopes {
+        Scopes(self.0 & other.0)
+    }
+
     /// The number kept in the catalog.
     pub fn number(self) -> i64 {
         i64::try_from(self.0).unwrap_or(0)
