@@ -31,14 +31,17 @@ const GO_TOOLS: [GoTool; 5] = [
 const CARGO_DENY: &str = "0.20.2";
 
 /// Debian's packages, and the programs in them that the tests call by name.
-const DEBIAN: [(&str, &[&str]); 11] = [
+const DEBIAN: &[(&str, &[&str])] = &[
     ("buildah", &["buildah"]),
     ("busybox-static", &["busybox"]),
     ("containerd", &["containerd", "ctr"]),
     ("docker-compose", &["docker-compose"]),
     ("docker.io", &["docker", "dockerd"]),
+    ("nodejs", &["node"]),
+    ("npm", &["npm"]),
     ("podman", &["podman"]),
     ("postgresql", &["postgresql"]),
+    ("python3-venv", &["python3-venv"]),
     ("runc", &["runc"]),
     ("skopeo", &["skopeo"]),
     ("strace", &["strace"]),
@@ -62,7 +65,7 @@ impl Tools {
         let mut tools = Self::default();
         let trouble = install_packages().err();
         for (package, programs) in DEBIAN {
-            for program in programs {
+            for program in *programs {
                 match find(program) {
                     Some(path) => drop(tools.found.insert(program, path)),
                     None => {
@@ -78,6 +81,8 @@ impl Tools {
             tools.note(tool.name, go_tool(&shelf, tool));
         }
         tools.note("cargo-deny", cargo_deny(&shelf));
+        tools.note("npm-modules", npm_modules(&shelf));
+        tools.note("python", python(&shelf));
         if crate::run::stopped() {
             bail!("stopped while setting up");
         }
@@ -161,6 +166,11 @@ fn find(program: &str) -> Option<PathBuf> {
     if program == "postgresql" {
         return crate::postgres::programs();
     }
+    if program == "python3-venv" {
+        let mut has = Command::new("python3");
+        has.args(["-c", "import ensurepip, venv"]);
+        return quietly(&mut has).is_ok_and(|ran| ran.status.success()).then(|| PathBuf::from("python3"));
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(usual).map(|folder| folder.join(program)).find(|file| file.is_file())
@@ -194,6 +204,46 @@ fn cargo_deny(shelf: &Path) -> anyhow::Result<PathBuf> {
         command.env_remove("CARGO_TARGET_DIR");
         command
     })
+}
+
+/// What `tests/npm` names, in the versions that its lock file holds.
+fn npm_modules(shelf: &Path) -> anyhow::Result<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/npm");
+    let version = version_of(&source.join("package-lock.json"))?;
+    built_once(shelf, "npm-modules", &version, "complete", |folder| {
+        let (source, folder) = (source.display(), folder.display());
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!(
+            "cp '{source}/package.json' '{source}/package-lock.json' '{folder}/' && cd '{folder}' && \
+             npm ci --ignore-scripts --no-audit --no-fund && mkdir bin && touch bin/complete"
+        ));
+        command
+    })
+    .map(|complete| complete.ancestors().nth(2).map_or(complete.clone(), |place| place.join("node_modules")))
+}
+
+/// A Python with the libraries that `tests/python/requirements.txt` holds.
+fn python(shelf: &Path) -> anyhow::Result<PathBuf> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/requirements.txt");
+    let version = version_of(&requirements)?;
+    built_once(shelf, "python", &version, "python", |folder| {
+        let (requirements, folder) = (requirements.display(), folder.display());
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!(
+            "python3 -m venv '{folder}' && '{folder}/bin/python' -m pip install --quiet --no-deps \
+             --disable-pip-version-check --requirement '{requirements}'"
+        ));
+        command
+    })
+}
+
+/// A short name for what a file says, so that other words make another tool.
+fn version_of(file: &Path) -> anyhow::Result<String> {
+    use std::hash::{DefaultHasher, Hasher as _};
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// The program in `<shelf>/<name>-<version>/bin`, built if it is not there. It is built beside and moved into
