@@ -14,6 +14,10 @@ pub trait NamespaceAction: sealed::Sealed {
     const STANDING: Standing;
     /// What a classic token must hold.
     const SCOPES: Scopes;
+    /// What does as well, if anything.
+    const OR: Scopes = Self::SCOPES;
+    /// What it must hold in place of both when the account is a user.
+    const SCOPES_OF_USER: Scopes = Self::SCOPES;
 }
 
 /// An action on a repository.
@@ -51,8 +55,11 @@ actions! { NamespaceAction:
     };
     /// Change members, robots and settings of an organization.
     Govern { NAME: &'static str = "govern", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::ADMIN_ORG };
-    /// See what an account uses.
-    SeeUsage { NAME: &'static str = "see the usage of", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::NONE };
+    /// See what an account uses. GitHub: `admin:org` or `repo`, and `user` for a user.
+    SeeUsage {
+        NAME: &'static str = "see the usage of", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::ADMIN_ORG,
+        OR: Scopes = Scopes::REPO, SCOPES_OF_USER: Scopes = Scopes::USER
+    };
 }
 
 actions! { RepositoryAction:
@@ -213,7 +220,13 @@ pub fn decide_namespace<'tx, A: NamespaceAction>(
     facts: &NamespaceFacts<'tx>,
 ) -> Result<Granted<'tx, A>, Refused> {
     let refused = |refusal| Refused { refusal, action: A::NAME, path: facts.name.clone(), creating: false };
-    if let Some(refusal) = limited(&facts.caller, A::SCOPES) {
+    // Only organizations have a policy.
+    let (scopes, or) = match facts.policy {
+        Some(_) => (A::SCOPES, A::OR),
+        None => (A::SCOPES_OF_USER, A::SCOPES_OF_USER),
+    };
+    let lacks = limited(&facts.caller, scopes).filter(|_| limited(&facts.caller, or).is_some());
+    if let Some(refusal) = lacks {
         return Err(refused(refusal));
     }
     let has = standing(&facts.caller, facts.standing);
@@ -232,8 +245,8 @@ pub fn decide_namespace<'tx, A: NamespaceAction>(
 pub fn decide_list_in<'tx>(facts: &NamespaceFacts<'tx>) -> Result<Granted<'tx, ListIn>, Refused> {
     let refused = |refusal| Refused { refusal, action: "list", path: facts.name.clone(), creating: false };
     let caller = &facts.caller;
-    let refusal = if caller.is_limited() { None } else { limited(caller, Scopes::READ) };
-    if let Some(refusal) = refusal {
+    let scopes = if caller.is_limited() { Scopes::NONE } else { Scopes::READ };
+    if let Some(refusal) = limited(caller, scopes) {
         return Err(refused(refusal));
     }
     if facts.namespace.is_none() {
@@ -278,7 +291,8 @@ pub fn decide_create_repository<'tx>(
     create_repository(facts, visibility, &refused)
 }
 
-/// The same for a repository that a push mentions first, with a token that holds scopes for packages.
+/// The same for a repository that a push mentions first, with a token that holds scopes for packages; a fine-grained
+/// one must be for all that the account has, since nothing new is on its list otherwise.
 pub fn decide_mention_repository<'tx>(
     facts: &NamespaceFacts<'tx>,
 ) -> Result<Granted<'tx, CreateRepository>, Refused> {
@@ -289,7 +303,12 @@ pub fn decide_mention_repository<'tx>(
         creating: false,
     };
     let caller = &facts.caller;
-    let refusal = if caller.is_limited() { None } else { limited_by_token(caller, Scopes::WRITE) };
+    let has = caller.limit_on(facts.namespace, None);
+    let refusal = match caller.is_limited() {
+        true if has >= Some(Role::Write) => None,
+        true => Some(Refusal::Limit { has, needs: Role::Write }),
+        false => limited_by_token(caller, Scopes::WRITE),
+    };
     if let Some(refusal) = refusal {
         return Err(refused(refusal));
     }
@@ -339,10 +358,9 @@ pub fn decide_repository<'tx, A: RepositoryAction>(
         let refusal = if A::BY_PUSH { limited_by_token(caller, scopes) } else { limited(caller, scopes) };
         let refusal =
             refusal.filter(|refusal| !(scopes == Scopes::WRITE && matches!(refusal, Refusal::Limit { .. })));
+        // The same for a private one and for none at all, so it tells nothing.
         if let Some(refusal) = refusal {
-            // To who may know of it, it says what the token lacks; nobody else learns that it is there.
-            let tells = matches!(refusal, Refusal::Authenticate) || role.is_some() || !open;
-            return Err(refused(if tells { refusal } else { Refusal::NotFound }));
+            return Err(refused(refusal));
         }
     }
     let Some(has) = role else { return Err(refused(Refusal::NotFound)) };

@@ -10,6 +10,7 @@ mod create;
 mod laws;
 mod matrix;
 mod order;
+mod permissions;
 mod scopes;
 mod site;
 mod words;
