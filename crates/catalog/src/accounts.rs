@@ -17,7 +17,7 @@ pub enum AccountKind {
 
 const USER: i64 = 1;
 pub(crate) const ORGANIZATION: i64 = 2;
-const ROBOT: i64 = 3;
+pub(crate) const ROBOT: i64 = 3;
 
 impl AccountKind {
     fn number(self) -> i64 {
@@ -58,6 +58,10 @@ pub struct Account {
     pub packages: u64,
     /// Those of them that are public.
     pub public_packages: u64,
+    /// Repositories.
+    pub repositories: u64,
+    /// Those of them that are public.
+    pub public_repositories: u64,
 }
 
 /// A member of an organization.
@@ -72,12 +76,13 @@ pub struct Member {
 statement!(
     ACCOUNT_BY_NAME,
     "SELECT id, name, kind, site_admin, created_at, suspended_at, login, display_name, description, email,
-       updated_at, package_count, public_package_count FROM accounts WHERE name = $1"
+       updated_at, package_count, public_package_count, repository_count, public_repository_count
+     FROM accounts WHERE name = $1"
 );
 statement!(
     ACCOUNTS,
     "SELECT id, name, kind, site_admin, created_at, suspended_at, login, display_name, description, email,
-       updated_at, package_count, public_package_count FROM accounts
+       updated_at, package_count, public_package_count, repository_count, public_repository_count FROM accounts
      WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3"
 );
 statement!(
@@ -100,16 +105,20 @@ statement!(
 statement!(REMOVE_MEMBER, "DELETE FROM memberships WHERE organization_id = $1 AND account_id = $2");
 statement!(OWNERS, "SELECT account_id FROM memberships WHERE organization_id = $1 AND owner = 1 {lock}");
 
-fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
+pub(crate) fn account_kind(number: i64) -> Result<AccountKind, CatalogError> {
+    Ok(match number {
+        USER => AccountKind::User,
+        ORGANIZATION => AccountKind::Organization,
+        ROBOT => AccountKind::Robot,
+        _ => return Err(CatalogError::Corrupt("kind of account")),
+    })
+}
+
+pub(crate) fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
     Ok(Account {
         id: AccountId(row.int(0)?),
         name: row.text(1)?,
-        kind: match row.int(2)? {
-            USER => AccountKind::User,
-            ORGANIZATION => AccountKind::Organization,
-            ROBOT => AccountKind::Robot,
-            _ => return Err(CatalogError::Corrupt("kind of account")),
-        },
+        kind: account_kind(row.int(2)?)?,
         site_admin: row.int(3)? != 0,
         created_at: Micros(row.int(4)?),
         suspended_at: row.int_or_null(5)?.map(Micros),
@@ -120,6 +129,8 @@ fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
         updated_at: Micros(row.int(10)?),
         packages: row.size(11)?,
         public_packages: row.size(12)?,
+        repositories: row.size(13)?,
+        public_repositories: row.size(14)?,
     })
 }
 
@@ -199,18 +210,17 @@ impl<'tx> WriteTx<'_, 'tx> {
         account: AccountId,
         owner: bool,
     ) -> Result<(), CatalogError> {
-        let values = [organization.0.into(), account.0.into(), i64::from(owner).into()];
-        self.execute(&PUT_MEMBER, &values).map(drop)
+        self.join(organization, account, owner)
     }
 
-    /// Ends a membership; whether there was one.
+    /// Ends a membership, and what came with it; whether there was one.
     pub fn remove_member(
         &mut self,
         _may: &Granted<'tx, Operate>,
         organization: AccountId,
         account: AccountId,
     ) -> Result<bool, CatalogError> {
-        Ok(self.execute(&REMOVE_MEMBER, &[organization.0.into(), account.0.into()])? > 0)
+        self.part(organization, account)
     }
 
     /// Who owns the organization, their rows locked.
@@ -219,6 +229,28 @@ impl<'tx> WriteTx<'_, 'tx> {
         _may: &Granted<'tx, Operate>,
         organization: AccountId,
     ) -> Result<Vec<AccountId>, CatalogError> {
+        self.owners_locked(organization)
+    }
+
+    pub(crate) fn join(
+        &mut self,
+        organization: AccountId,
+        account: AccountId,
+        owner: bool,
+    ) -> Result<(), CatalogError> {
+        let values = [organization.0.into(), account.0.into(), i64::from(owner).into()];
+        self.execute(&PUT_MEMBER, &values).map(drop)
+    }
+
+    pub(crate) fn part(&mut self, organization: AccountId, account: AccountId) -> Result<bool, CatalogError> {
+        let parted = self.execute(&REMOVE_MEMBER, &[organization.0.into(), account.0.into()])? > 0;
+        if parted {
+            self.leave_all(organization, account)?;
+        }
+        Ok(parted)
+    }
+
+    pub(crate) fn owners_locked(&mut self, organization: AccountId) -> Result<Vec<AccountId>, CatalogError> {
         self.rows(&OWNERS, &[organization.0.into()], |row| row.int(0).map(AccountId))
     }
 }

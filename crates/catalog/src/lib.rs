@@ -14,19 +14,26 @@ mod accounts;
 mod blobs;
 mod catalog;
 mod connection;
+mod devices;
 mod error;
 mod facts;
 mod manifests;
+mod organizations;
+mod package_access;
 mod packages;
+mod parts;
 #[cfg(test)]
 mod plans;
 mod postgres;
 mod referrers;
+mod repositories;
+mod robots;
 mod schema;
 mod settings;
 mod sql;
 mod sqlite;
 mod tags;
+mod teams;
 #[cfg(test)]
 #[allow(dead_code, reason = "the other half is for the suite")]
 #[path = "../tests/suite/database.rs"]
@@ -34,18 +41,30 @@ mod test_database;
 mod tokens;
 mod transaction;
 mod uploads;
+mod versions;
+mod window;
 
 pub use accounts::{Account, AccountKind, Member};
 pub use blobs::{ReadableBlob, TrashedKey};
 pub use catalog::{Catalog, Options, Place};
+pub use devices::{Approved, Device, DeviceAsked, DeviceState, NewDevice};
 pub use error::CatalogError;
 pub use facts::Presented;
 pub use manifests::{ManifestRow, NewManifest, Pushed};
+pub use organizations::{Membership, OrganizationPolicy, Profile};
+pub use package_access::{About, Link};
 pub use packages::{AccessRow, Package};
 pub use referrers::Referrer;
-pub use tokens::{NewToken, SigningKey, Token, TokenKind};
+pub use repositories::{
+    Affiliation, Affiliations, Collaborator, Repository, RepositoryOwner, RepositoryRecord,
+};
+pub use robots::Robot;
+pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
+pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind};
 pub use transaction::{ReadTx, WriteTx};
 pub use uploads::{Finished, Upload};
+pub use versions::{Listed, Place as VersionsPlace, Version};
+pub use window::Window;
 
 /// Microseconds since 1970 in UTC. Every time in the catalog is one; who calls brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -108,6 +108,7 @@ ALTER TABLE packages ADD COLUMN downloads {int} NOT NULL DEFAULT 0;
 ALTER TABLE packages ADD COLUMN deleted_by {int};
 CREATE INDEX packages_by_repository ON packages (repository_id, path) WHERE repository_id IS NOT NULL;
 CREATE INDEX packages_in_namespace ON packages (owner_id, visibility, path) WHERE deleted_at IS NULL;
+CREATE INDEX packages_inheriting ON packages (owner_id, path) WHERE deleted_at IS NULL AND inherits = 1;
 CREATE INDEX packages_deleted_by_path ON packages (path, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX packages_deleted_by_owner ON packages (owner_id, path, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX packages_deleted_by_time ON packages (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -149,12 +150,48 @@ CREATE INDEX versions_listed ON versions (package_id, part, id) WHERE deleted_at
 CREATE INDEX versions_deleted ON versions (package_id, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX versions_deleted_with ON versions (deleted_with) WHERE deleted_with IS NOT NULL;
 CREATE INDEX versions_deleted_by_time ON versions (deleted_at) WHERE deleted_at IS NOT NULL;
--- For the children: who names this digest.
-CREATE INDEX manifest_refs_by_child ON manifest_refs (digest, kind, manifest_id);
-CREATE INDEX versions_live_by_manifest ON versions (manifest_id, package_id) WHERE deleted_at IS NULL;
+ALTER TABLE versions ADD COLUMN updated_at {int};
+CREATE INDEX versions_live ON versions (package_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX versions_deleted_by_digest ON versions (package_id, digest, id) WHERE deleted_at IS NOT NULL;
+-- What the versions of a package name as their children. Beside `manifest_refs`, which all packages share: who
+-- names a digest elsewhere must not cost anything here.
+CREATE TABLE version_children (
+    package_id {int} NOT NULL REFERENCES packages (id),
+    digest {bytes} NOT NULL,
+    version_id {int} NOT NULL REFERENCES versions (id),
+    PRIMARY KEY (package_id, digest, version_id)
+);
+CREATE INDEX version_children_by_version ON version_children (version_id, digest);
+INSERT INTO version_children (package_id, digest, version_id)
+    SELECT v.package_id, r.digest, v.id FROM versions v
+    JOIN manifest_refs r ON r.manifest_id = v.manifest_id AND r.kind = 3;
 
 CREATE INDEX tags_by_name ON tags (package_id, name, id);
 CREATE INDEX tags_closed_by_version ON tags (version_id, valid_to) WHERE valid_to IS NOT NULL;
+UPDATE versions SET updated_at = created_at;
+UPDATE versions SET part = 1
+    WHERE deleted_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.version_id = versions.id AND t.valid_to IS NULL)
+    AND (EXISTS (SELECT 1 FROM version_children k JOIN versions w ON w.id = k.version_id
+            WHERE k.package_id = versions.package_id AND k.digest = versions.digest AND w.deleted_at IS NULL)
+        OR EXISTS (SELECT 1 FROM versions s WHERE s.package_id = versions.package_id
+            AND s.digest = versions.subject AND s.deleted_at IS NULL));
+UPDATE packages SET
+    updated_at = created_at,
+    version_count = (SELECT COUNT(*) FROM versions v
+        WHERE v.package_id = packages.id AND v.part = 0 AND v.deleted_at IS NULL),
+    part_count = (SELECT COUNT(*) FROM versions v
+        WHERE v.package_id = packages.id AND v.part = 1 AND v.deleted_at IS NULL),
+    tagged_count = (SELECT COUNT(DISTINCT t.version_id) FROM tags t
+        WHERE t.package_id = packages.id AND t.valid_to IS NULL);
+-- Blobs that were taken out of a package: what a restored version may get back. Nothing else may be linked by
+-- naming its digest.
+CREATE TABLE package_blobs_unlinked (
+    package_id {int} NOT NULL REFERENCES packages (id),
+    digest {bytes} NOT NULL,
+    unlinked_at {int} NOT NULL,
+    PRIMARY KEY (package_id, digest)
+);
 CREATE TABLE tag_downloads (
     package_id {int} NOT NULL REFERENCES packages (id),
     name {text} NOT NULL,
@@ -164,6 +201,11 @@ CREATE TABLE tag_downloads (
 
 -- A fine-grained token: one row for each thing it was made for, an owner or a package.
 ALTER TABLE tokens ADD COLUMN last_used_at {int};
+-- The token that this one was made with: what that one loses by being revoked, this one loses too.
+ALTER TABLE tokens ADD COLUMN parent_id {int} REFERENCES tokens (id);
+CREATE INDEX tokens_by_parent ON tokens (parent_id);
+-- Those that were not revoked, of which an account may have so many.
+CREATE INDEX tokens_kept ON tokens (account_id, id) WHERE revoked_at IS NULL;
 CREATE TABLE token_limits (
     token_id {int} NOT NULL REFERENCES tokens (id),
     owner_id {int} REFERENCES accounts (id),
@@ -172,16 +214,22 @@ CREATE TABLE token_limits (
 );
 CREATE INDEX token_limits_by_token ON token_limits (token_id);
 
--- Sign-in by a code (RFC 8628). Codes are kept as their SHA-256.
+-- Sign-in by a code (RFC 8628). Codes are kept as their SHA-256. `poll_seconds` grows when the client asks too
+-- often; `token_id` is what the account approved it with, none when the operator did.
 CREATE TABLE device_codes (
     id {id},
     device_hash {bytes} NOT NULL UNIQUE,
     user_hash {bytes} NOT NULL UNIQUE,
+    client {text} NOT NULL,
     scopes {int} NOT NULL,
     created_at {int} NOT NULL,
     expires_at {int} NOT NULL,
+    poll_seconds {int} NOT NULL,
     polled_at {int},
     account_id {int} REFERENCES accounts (id),
+    token_id {int} REFERENCES tokens (id),
     denied {int} NOT NULL DEFAULT 0
 );
 CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);
+CREATE INDEX device_codes_by_account ON device_codes (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX device_codes_by_token ON device_codes (token_id) WHERE token_id IS NOT NULL;

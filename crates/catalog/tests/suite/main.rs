@@ -7,6 +7,7 @@
 mod accounts;
 mod blobs;
 mod database;
+mod devices;
 mod facts;
 mod house;
 mod manifests;
@@ -14,6 +15,7 @@ mod migrations;
 mod packages;
 mod postgres_only;
 mod referrers;
+mod robots;
 mod tags;
 mod tokens;
 mod transactions;

@@ -1,8 +1,11 @@
 //! Personal access tokens, and what a credential is worth now.
 
 use crate::house::{Actor, House, hash_of, on_every_database, token_of};
-use packhouse_access::{AccountId, Actions, Bound, Scopes, TokenId};
-use packhouse_catalog::{Micros, NewToken, Presented, SigningKey, TokenKind};
+use packhouse_access::{
+    AccountId, Actions, Bound, Chosen, Limit, Refusal, Role, Scopes, TokenId, Wanted, decide_make_token,
+    decide_own,
+};
+use packhouse_catalog::{LimitRow, Micros, NewToken, Presented, SigningKey, TokenKind};
 
 on_every_database!(
     a_token_says_who_its_holder_is_and_what_it_may,
@@ -18,6 +21,10 @@ on_every_database!(
     a_configured_token_replaces_the_one_before,
     a_configured_token_that_comes_back_works_again,
     signing_keys_come_newest_first,
+    a_fine_grained_token_reaches_what_it_was_made_for,
+    a_token_ends_with_the_one_it_was_made_with,
+    own_tokens_are_listed_and_revoked_by_their_holder_alone,
+    uses_are_noted_of_what_works_and_never_go_back,
 );
 
 /// Account, token and scopes of who shows this at that time.
@@ -219,4 +226,134 @@ fn signing_keys_come_newest_first(house: &House) {
     assert_eq!(names.len(), 8, "older ones sign nothing that still lives");
     assert_eq!(keys[0].private_key, [9, 0xff, 0]);
     assert!(!format!("{:?}", keys[0]).contains("255"), "the private part stays out of logs");
+}
+
+/// The proof that mona's token may make one with these limits, and the token.
+fn make_limited(house: &House, by: &Actor, words: &'static str, role: Role, ends: Option<i64>) -> TokenId {
+    let shows = by.shows.clone();
+    house
+        .write(move |tx| {
+            let caller = tx.caller(&shows, Micros(5))?.unwrap();
+            let owner = caller.account().unwrap();
+            let wanted = [Wanted { limit: Limit { chosen: Chosen::Owner(owner), role }, owner }];
+            let may = decide_make_token(&caller, &wanted)?;
+            let new = NewToken {
+                kind: TokenKind::FineGrained,
+                expires_at: ends.map(Micros),
+                ..token_of(AccountId(-1), hash_of(words))
+            };
+            Ok(tx.make_token(&may, &new, Micros(6))?.unwrap().0)
+        })
+        .unwrap()
+}
+
+fn actor(of: &Actor, words: &str, token: TokenId) -> Actor {
+    Actor { token, shows: shown(words), ..of.clone() }
+}
+
+fn a_fine_grained_token_reaches_what_it_was_made_for(house: &House) {
+    use packhouse_access::{Pull, Push, decide};
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    house.package(&mona, "mona/tool");
+    house.package(&hubot, "hubot/tool");
+    house.grant("hubot/tool", &mona, Role::Admin);
+    let fine = make_limited(house, &mona, "fine", Role::Read, None);
+    let fine = actor(&mona, "fine", fine);
+    let (pull, push, elsewhere) = house
+        .read(move |tx| {
+            let caller = tx.caller(&fine.shows, Micros(7))?.unwrap();
+            assert!(caller.is_limited());
+            let own = tx.facts(&caller, "mona/tool")?;
+            let other = tx.facts(&caller, "hubot/tool")?;
+            let push = decide::<Push>(&own).unwrap_err().refusal;
+            Ok((decide::<Pull>(&own).is_ok(), push, decide::<Pull>(&other).unwrap_err().refusal))
+        })
+        .unwrap();
+    assert!(pull);
+    assert_eq!(push, Refusal::Limit { has: Some(Role::Read), needs: Role::Write });
+    assert_eq!(elsewhere, Refusal::NotFound);
+    let rows = house.rows("SELECT account_id, kind, scopes, parent_id FROM tokens ORDER BY id DESC LIMIT 1");
+    assert_eq!(rows, [format!("{} 3 0 {}", mona.id, mona.token)]);
+}
+
+fn a_token_ends_with_the_one_it_was_made_with(house: &House) {
+    let mona = house.user("mona");
+    let first = make_limited(house, &mona, "first", Role::Write, Some(500));
+    let first = actor(&mona, "first", first);
+    let second = make_limited(house, &first, "second", Role::Read, None);
+    let second = actor(&mona, "second", second);
+    make_limited(house, &second, "third", Role::Read, Some(100));
+    make_limited(house, &mona, "beside", Role::Read, None);
+    let ends = "SELECT expires_at FROM tokens WHERE parent_id IS NOT NULL ORDER BY id";
+    assert_eq!(house.rows(ends), ["500", "500", "100", "-"]);
+    let token = first.token;
+    assert!(house.operate(move |tx, may| Ok(tx.revoke_token(may, token, Micros(50))?)).unwrap());
+    let revoked = house.rows("SELECT revoked_at FROM tokens ORDER BY id");
+    assert_eq!(revoked, ["-", "50", "50", "50", "-"]);
+    // One that was revoked between the question and the making makes none.
+    let made = house.write(move |tx| {
+        let caller = tx.caller(&mona.shows, Micros(60))?.unwrap();
+        let may = decide_make_token(&caller, &[])?;
+        let operator = crate::house::operator(tx)?;
+        tx.revoke_token(&operator, mona.token, Micros(60))?;
+        Ok(tx.make_token(&may, &token_of(AccountId(-1), hash_of("late")), Micros(61))?)
+    });
+    assert_eq!(made.unwrap(), None);
+}
+
+fn own_tokens_are_listed_and_revoked_by_their_holder_alone(house: &House) {
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    house.package(&mona, "mona/tool");
+    let fine = make_limited(house, &mona, "fine", Role::Read, None);
+    let shows = mona.shows.clone();
+    let (ids, limits, kept) = house
+        .read(move |tx| {
+            let caller = tx.caller(&shows, Micros(7))?.unwrap();
+            let may = decide_own(&caller, Scopes::NONE)?;
+            let tokens = tx.own_tokens(&may, TokenId(0), 10)?;
+            let last = tokens.last().unwrap().id;
+            let limits = tx.own_token_limits(&may, TokenId(0), last)?;
+            let make = decide_make_token(&caller, &[])?;
+            let kept = (tx.tokens_kept(&make, 10)?, tx.tokens_kept(&make, 1)?);
+            Ok((tokens.into_iter().map(|token| (token.id, token.kind)).collect::<Vec<_>>(), limits, kept))
+        })
+        .unwrap();
+    assert_eq!(ids, [(mona.token, TokenKind::Personal), (fine, TokenKind::FineGrained)]);
+    let row = LimitRow { token: fine, owner: Some("mona".into()), package: None, role: Role::Read };
+    assert_eq!((limits, kept), (vec![row], (2, 1)));
+
+    let revoke = |by: &Actor, token: TokenId, only: Option<TokenId>| {
+        let shows = by.shows.clone();
+        house
+            .write(move |tx| {
+                let caller = tx.caller(&shows, Micros(8))?.unwrap();
+                let may = decide_own(&caller, Scopes::NONE)?;
+                Ok(tx.revoke_own_token(&may, token, only, Micros(9))?)
+            })
+            .unwrap()
+    };
+    assert!(!revoke(&hubot, fine, None), "another account's");
+    assert!(!revoke(&mona, mona.token, Some(fine)), "not made with that one");
+    assert!(revoke(&mona, fine, Some(mona.token)));
+    assert!(!revoke(&mona, fine, None), "it does not work any more");
+    assert!(revoke(&mona, mona.token, None));
+}
+
+fn uses_are_noted_of_what_works_and_never_go_back(house: &House) {
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    let note = |uses: Vec<(TokenId, Micros)>| {
+        house
+            .write(move |tx| {
+                let may = crate::house::collector(tx)?;
+                Ok(tx.note_uses(&may, &uses)?)
+            })
+            .unwrap();
+    };
+    note(vec![(mona.token, Micros(100)), (TokenId(99), Micros(100))]);
+    note(vec![(mona.token, Micros(90))]);
+    assert_eq!(house.rows("SELECT last_used_at FROM tokens ORDER BY id"), ["100", "-"]);
+    let token = hubot.token;
+    house.operate(move |tx, may| Ok(tx.revoke_token(may, token, Micros(50))?)).unwrap();
+    note(vec![(mona.token, Micros(110)), (hubot.token, Micros(110))]);
+    assert_eq!(house.rows("SELECT last_used_at FROM tokens ORDER BY id"), ["110", "-"]);
 }
