@@ -1,9 +1,9 @@
 //! Builders: who asks, about what. A test states only what matters to it.
 
 use packhouse_access::{
-    AccountId, Action, Actions, Administer, Because, Bound, Caller, Create, Delete, Granted, PackageFacts,
-    PackageId, Pull, Push, Refusal, Refused, Role, Scopes, Standing, TokenId, Visibility, Who, decide,
-    decide_create, with_brand,
+    AccountId, Action, Actions, Administer, Because, Bound, Caller, Create, Delete, Given, Granted, Limit,
+    PackageFacts, PackageId, Policy, Pull, Push, Refusal, Refused, Restore, Role, Scopes, See, Standing,
+    TokenId, Visibility, Who, decide, decide_create, decide_publish, with_brand,
 };
 
 /// The account that asks, when it is one.
@@ -21,10 +21,15 @@ pub(crate) struct Ask {
     pub(crate) who: Who,
     pub(crate) scopes: Scopes,
     pub(crate) bound: Option<Bound>,
+    /// Of a fine-grained token.
+    pub(crate) limits: Option<Vec<Limit>>,
     pub(crate) standing: Standing,
     pub(crate) package: Option<Visibility>,
     pub(crate) namespace: Option<AccountId>,
     pub(crate) granted: Option<Role>,
+    /// Roles that are not the caller's by name.
+    pub(crate) given: Vec<Given>,
+    pub(crate) policy: Option<Policy>,
 }
 
 impl Ask {
@@ -34,10 +39,13 @@ impl Ask {
             who: Who::Account { id: ASKER, site_admin: false },
             scopes: Scopes::ALL,
             bound: None,
+            limits: None,
             standing: Standing::Stranger,
             package: Some(Visibility::Private),
             namespace: Some(NAMESPACE),
             granted: None,
+            given: Vec::new(),
+            policy: None,
         }
     }
 
@@ -73,6 +81,11 @@ impl Ask {
         Ask { scopes, ..self }
     }
 
+    /// In the namespace of an organization with this policy.
+    pub(crate) fn under(self, policy: Option<Policy>) -> Ask {
+        Ask { policy, ..self }
+    }
+
     /// Through a bearer token that carries these actions on [`PATH`].
     pub(crate) fn bearing(self, actions: Actions) -> Ask {
         self.bearing_on(PATH, actions)
@@ -87,9 +100,18 @@ impl Ask {
         with_brand(|brand| {
             let token = matches!(self.who, Who::Account { .. }).then_some(TokenId(1));
             let caller = Caller::new(&brand, self.who.clone(), token, self.scopes, self.bound.clone());
+            let caller = match &self.limits {
+                Some(limits) => caller.limited(&brand, limits.clone()),
+                None => caller,
+            };
             let package = self.package.map(|visibility| (PACKAGE, visibility));
             let (standing, granted) = (self.standing, self.granted);
-            then(PackageFacts::new(&brand, &caller, PATH, self.namespace, standing, package, granted))
+            let facts = PackageFacts::new(&brand, &caller, PATH, self.namespace, standing, package, granted);
+            let facts = facts.given(&brand, self.given.iter().copied());
+            then(match self.policy {
+                Some(policy) => facts.under(&brand, policy),
+                None => facts,
+            })
         })
     }
 
@@ -110,12 +132,21 @@ impl Ask {
     pub(crate) fn may(&self, action: &str) -> Result<Because, Refused> {
         match action {
             "pull" => self.decide::<Pull>(),
+            "see" => self.decide::<See>(),
             "push" => self.decide::<Push>(),
             "delete" => self.decide::<Delete>(),
+            "restore" => self.decide::<Restore>(),
             "administer" => self.decide::<Administer>(),
             "create" => self.create(),
+            "close" => self.publish(Visibility::Private),
+            "keep-inside" => self.publish(Visibility::Internal),
+            "open" => self.publish(Visibility::Public),
             other => panic!("no such action: {other}"),
         }
+    }
+
+    fn publish(&self, visibility: Visibility) -> Result<Because, Refused> {
+        self.facts(|facts| decide_publish(&facts, visibility).map(|may| may.because()))
     }
 
     pub(crate) fn create(&self) -> Result<Because, Refused> {
