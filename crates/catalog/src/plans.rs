@@ -50,23 +50,28 @@ const HOT: &[(&Statement, &str)] = &[
     (&tags::TAGS, "tags: tags_open_by_name"),
     (&tags::OPEN_TAG, "tags: tags_open_by_name"),
     (&tags::INSERT_TAG, "versions: id"),
-    (&tags::HAS_VERSION, "versions: versions_listed"),
+    (&tags::HAS_VERSION, "versions: versions_live"),
     (&tags::CLOSE_TAGS_OF, "tags: tags_open_by_version"),
     (
         &referrers::REFERRERS,
-        "v: versions_live_by_subject, m: id, rows of by_subject, sort, \
-         t: tags_open_by_name, f: id, r: manifest_refs_1, v: versions_live_by_digest, m: id, sort, \
-         rows of by_fallback_tag, sort, rows of found, v: id, m: id, sort",
+        "v: versions_live_by_subject, m: id, rows of by_subject, sort, t: tags_open_by_name, f: id, r: \
+         manifest_refs_1, v: versions_live_by_digest, m: id, sort, rows of by_fallback_tag, sort, rows of \
+         found, v: id, m: id, sort",
     ),
-    (&packages::PATHS, "p: packages_live_by_path, v: versions_listed"),
+    (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
     (
         &packages::PATHS_VISIBLE,
-        "p: packages_live_by_visibility, v: versions_listed, rows of open, sort, \
-         p: packages_live_by_owner, v: versions_listed, rows of own, sort, \
-         m: memberships_by_account, p: packages_live_by_owner, v: versions_listed, sort, \
-         rows of organizations, sort, \
-         g: package_grants_by_account, p: id, v: versions_listed, sort, rows of granted, sort, \
-         rows of visible",
+        "p: packages_live_by_visibility, v: versions_live, rows of open, sort, p: packages_live_by_owner, \
+         t: token_limits_by_token, v: versions_live, rows of own, sort, m: memberships_by_account, p: \
+         packages_live_by_owner, t: token_limits_by_token, o: id, v: versions_live, sort, rows of \
+         organizations, sort, b: id, p: packages_live_by_owner, t: token_limits_by_token, v: versions_live, \
+         rows of robots, sort, g: package_grants_by_account, p: id, t: token_limits_by_token, v: \
+         versions_live, sort, rows of granted, sort, team_members: team_members_by_account, rows of mine, \
+         t: id, rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, v: versions_live, \
+         sort, rows of through_teams, sort, c: repository_accounts_by_account, p: packages_by_repository, \
+         t: token_limits_by_token, v: versions_live, sort, rows of collaborating, sort, rows of mine, c: \
+         repository_teams_by_team, p: packages_by_repository, t: token_limits_by_token, v: versions_live, \
+         sort, rows of through_repositories, sort, rows of visible",
     ),
     (&uploads::UPLOAD, "uploads: uploads_1"),
     (&uploads::RECORD_PART, "uploads: uploads_1"),
@@ -321,22 +326,22 @@ const PARTS: &[&str] = &[
     "by_subject",
     "by_team",
     "collaborating",
-    "named",
-    "page",
-    "robots",
-    "through_repositories",
-    "through_teams",
-    "whole",
     "found",
     "granted",
+    "kept",
+    "made",
     "mine",
+    "named",
     "open",
     "organizations",
     "own",
+    "page",
+    "robots",
     "theirs",
+    "through_repositories",
+    "through_teams",
     "visible",
-    "made",
-    "kept",
+    "whole",
 ];
 
 #[test]
