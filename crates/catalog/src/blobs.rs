@@ -51,6 +51,11 @@ statement!(
     "INSERT INTO package_blobs (package_id, digest, linked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 );
 statement!(UNLINK, "DELETE FROM package_blobs WHERE package_id = $1 AND digest = $2");
+statement!(
+    REMEMBER_UNLINKED,
+    "INSERT INTO package_blobs_unlinked (package_id, digest, unlinked_at) VALUES ($1, $2, $3)
+     ON CONFLICT (package_id, digest) DO UPDATE SET unlinked_at = excluded.unlinked_at"
+);
 statement!(LOCK_BLOB, "SELECT digest, size, storage_key FROM blobs WHERE digest = $1 {share}");
 statement!(
     INSERT_BLOB,
@@ -59,12 +64,29 @@ statement!(
 // Only a first look for a place to mount from: whether the caller may read there is decided by its facts.
 statement!(
     HOLDER,
-    "SELECT p.path FROM package_blobs l JOIN packages p ON p.id = l.package_id
+    "WITH RECURSIVE mine (id) AS (
+       SELECT team_id FROM team_members WHERE account_id = $2
+       UNION SELECT t.parent_id FROM teams t JOIN mine ON mine.id = t.id WHERE t.parent_id IS NOT NULL)
+     SELECT p.path FROM package_blobs l JOIN packages p ON p.id = l.package_id
      WHERE l.digest = $1 AND p.deleted_at IS NULL
        AND (p.visibility = 2 OR p.owner_id = $2
-         OR EXISTS (SELECT 1 FROM package_grants g WHERE g.package_id = p.id AND g.account_id = $2)
          OR EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = p.owner_id AND m.account_id = $2
-                    AND (m.owner = 1 OR p.visibility = 1)))
+                    AND (m.owner = 1 OR p.visibility = 1))
+         OR EXISTS (SELECT 1 FROM accounts b WHERE b.id = $2 AND b.organization_id = p.owner_id
+                    AND (b.role IS NOT NULL OR p.visibility = 1))
+         OR (p.inherits = 0 AND (
+           EXISTS (SELECT 1 FROM package_grants g WHERE g.package_id = p.id AND g.account_id = $2)
+           OR EXISTS (SELECT 1 FROM mine CROSS JOIN package_teams g
+                      WHERE g.package_id = p.id AND g.team_id = mine.id)))
+         OR (p.inherits = 1 AND (
+           EXISTS (SELECT 1 FROM repository_accounts c
+                   WHERE c.repository_id = p.repository_id AND c.account_id = $2)
+           OR EXISTS (SELECT 1 FROM mine CROSS JOIN repository_teams c
+                      WHERE c.repository_id = p.repository_id AND c.team_id = mine.id)
+           OR EXISTS (SELECT 1 FROM repositories r
+                      JOIN memberships m ON m.organization_id = r.owner_id AND m.account_id = $2
+                      LEFT JOIN policies o ON o.organization_id = r.owner_id
+                      WHERE r.id = p.repository_id AND COALESCE(o.base_role, 1) > 0))))
      LIMIT 1"
 );
 statement!(PUT_TRASH, "INSERT INTO trash (storage_key, not_before) VALUES ($1, $2) ON CONFLICT DO NOTHING");
@@ -147,9 +169,20 @@ impl<'tx> WriteTx<'_, 'tx> {
     }
 
     /// Makes a blob unreadable in the package; whether it was there.
-    pub fn unlink_blob(&mut self, may: &Granted<'tx, Delete>, digest: &Digest) -> Result<bool, CatalogError> {
+    /// It is remembered: a version that is restored may get it back.
+    pub fn unlink_blob(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        digest: &Digest,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
         let digest = digest.to_bytes();
-        Ok(self.execute(&UNLINK, &[may.package().0.into(), (&digest).into()])? > 0)
+        let values = [may.package().0.into(), (&digest).into()];
+        let unlinked = self.execute(&UNLINK, &values)? > 0;
+        if unlinked {
+            self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;
+        }
+        Ok(unlinked)
     }
 
     /// Forgets bytes that were removed.

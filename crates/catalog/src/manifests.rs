@@ -1,5 +1,6 @@
 //! Manifests, and the versions that hold them in packages.
 
+use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{Delete, Granted, ManifestId, Pull, Push, VersionId};
@@ -87,13 +88,19 @@ statement!(
 );
 statement!(
     INSERT_VERSION,
-    "INSERT INTO versions (package_id, manifest_id, digest, subject, created_at, created_by)
-     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id"
+    "INSERT INTO versions (package_id, manifest_id, digest, subject, created_at, updated_at, created_by)
+     VALUES ($1, $2, $3, $4, $5, $5, $6) RETURNING id"
+);
+statement!(
+    INSERT_CHILDREN,
+    "INSERT INTO version_children (package_id, digest, version_id)
+     SELECT CAST($1 AS BIGINT), digest, CAST($3 AS BIGINT) FROM manifest_refs WHERE manifest_id = $2 AND kind = $4"
 );
 statement!(SET_VERSION_MANIFEST, "UPDATE versions SET manifest_id = $2, subject = $3 WHERE id = $1");
 statement!(
     DELETE_VERSION,
-    "UPDATE versions SET deleted_at = $3 WHERE package_id = $1 AND digest = $2 AND deleted_at IS NULL RETURNING id"
+    "UPDATE versions SET deleted_at = $3, deleted_by = $4, part = 0
+     WHERE package_id = $1 AND id = $2 AND deleted_at IS NULL"
 );
 
 fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
@@ -169,7 +176,15 @@ impl<'tx> WriteTx<'_, 'tx> {
         let values =
             [package, manifest.0.into(), (&digest).into(), subject.as_ref().into(), now.0.into(), by.into()];
         let version = self.inserted(&INSERT_VERSION, &values)?.ok_or(CatalogError::Corrupt("version"))?;
-        Ok(Pushed { version: VersionId(version), created: true })
+        let version = VersionId(version);
+        if !new.parsed.manifests.is_empty() {
+            let values = [package, manifest.0.into(), version.0.into(), CHILD.into()];
+            self.execute(&INSERT_CHILDREN, &values)?;
+        }
+        let mut change = Change { versions: 1, ..Change::default() };
+        self.settle_arrived(version, &mut change)?;
+        self.count_versions(may.package(), change, now)?;
+        Ok(Pushed { version, created: true })
     }
 
     fn manifest_id(
@@ -215,7 +230,8 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(ManifestId(id))
     }
 
-    /// Deletes the version of that digest and takes its tags away; whether there was one.
+    /// Deletes the version of that digest and takes its tags away; whether there was one. Its parts stay: the
+    /// protocol deletes what it was told to, and nothing else.
     pub fn delete_version(
         &mut self,
         may: &Granted<'tx, Delete>,
@@ -223,10 +239,36 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
     ) -> Result<bool, CatalogError> {
         let digest = digest.to_bytes();
-        let values = [may.package().0.into(), (&digest).into(), now.0.into()];
-        let Some(version) = self.inserted(&DELETE_VERSION, &values)? else { return Ok(false) };
-        self.close_tags_of(VersionId(version), now)?;
+        let values = [may.package().0.into(), (&digest).into()];
+        let live = self.row(&LIVE_VERSION, &values, |row| Ok(VersionId(row.int(0)?)))?;
+        let Some(version) = live else { return Ok(false) };
+        let mut change = Change::default();
+        self.end_version(may, version, now, &mut change)?;
+        self.settle_gone(version, &mut change)?;
+        self.count_versions(may.package(), change, now)?;
         Ok(true)
+    }
+
+    /// Deletes one version and closes its tags; what it was whole of is not looked at yet.
+    pub(crate) fn end_version(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        version: VersionId,
+        now: Micros,
+        change: &mut Change,
+    ) -> Result<(), CatalogError> {
+        let package = may.package();
+        let Some(state) = self.state(package, version)? else { return Ok(()) };
+        let by = may.account().map(|id| id.0);
+        self.execute(&DELETE_VERSION, &[package.0.into(), version.0.into(), now.0.into(), by.into()])?;
+        self.close_tags_of(version, now)?;
+        change.tagged -= i64::from(state.tagged);
+        if state.part {
+            change.parts -= 1;
+        } else {
+            change.versions -= 1;
+        }
+        Ok(())
     }
 }
 

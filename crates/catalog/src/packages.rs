@@ -66,12 +66,16 @@ statement!(
        AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
      ORDER BY p.path LIMIT $2"
 );
-// The first two parts read an index in its order and stop at the limit. The other two read what the caller's
-// organizations own and what was granted by name, and sort it: the cost grows with what is the caller's, not with
-// the site.
+// The first two parts read an index in its order and stop at the limit. The others read what the caller's
+// organizations own, what was granted by name or to a team, and what the repositories give that the caller works
+// in, and sort it: the cost grows with what is the caller's, not with the site. `$4` is a fine-grained token, which
+// shows what it was made for and what is public.
 statement!(
     PATHS_VISIBLE,
-    "SELECT path FROM (
+    "WITH RECURSIVE mine (id) AS (
+       SELECT team_id FROM team_members WHERE account_id = $3
+       UNION SELECT t.parent_id FROM teams t JOIN mine ON mine.id = t.id WHERE t.parent_id IS NOT NULL)
+     SELECT path FROM (
        SELECT * FROM (SELECT p.path FROM packages p
          WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
@@ -80,17 +84,53 @@ statement!(
        SELECT * FROM (SELECT p.path FROM packages p
          WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS own
        UNION
        SELECT * FROM (SELECT p.path FROM memberships m JOIN packages p ON p.owner_id = m.organization_id
-         WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
+         LEFT JOIN policies o ON o.organization_id = m.organization_id
+         WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1
+           OR (p.inherits = 1 AND COALESCE(o.base_role, 1) > 0)) AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS organizations
        UNION
-       SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
-         WHERE g.account_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
+       SELECT * FROM (SELECT p.path FROM accounts b JOIN packages p ON p.owner_id = b.organization_id
+         WHERE b.id = $3 AND (b.role IS NOT NULL OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
+         ORDER BY p.path LIMIT $2) AS robots
+       UNION
+       SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
+         WHERE g.account_id = $3 AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS granted
+       UNION
+       SELECT * FROM (SELECT p.path FROM mine CROSS JOIN package_teams g CROSS JOIN packages p
+         WHERE g.team_id = mine.id AND p.id = g.package_id AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
+         ORDER BY p.path LIMIT $2) AS through_teams
+       UNION
+       SELECT * FROM (SELECT p.path FROM repository_accounts c JOIN packages p ON p.repository_id = c.repository_id
+         WHERE c.account_id = $3 AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
+         ORDER BY p.path LIMIT $2) AS collaborating
+       UNION
+       SELECT * FROM (SELECT p.path FROM mine CROSS JOIN repository_teams c CROSS JOIN packages p
+         WHERE c.team_id = mine.id AND p.repository_id = c.repository_id AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
+         ORDER BY p.path LIMIT $2) AS through_repositories
      ) AS visible ORDER BY path LIMIT $2"
 );
 
@@ -112,11 +152,12 @@ impl<'tx> ReadTx<'_, 'tx> {
         limit: u32,
     ) -> Result<Vec<String>, CatalogError> {
         let page = [after.into(), Value::Int(limit.into())];
-        if may.because() == packhouse_access::Because::SiteAdmin {
+        let limited = may.limited().map_or(-1, |id| id.0);
+        if may.because() == packhouse_access::Because::SiteAdmin && limited < 0 {
             return self.rows(&PATHS, &page, |row| row.text(0));
         }
         let account = may.account().map_or(-1, |id| id.0);
-        self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into()], |row| row.text(0))
+        self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into(), limited.into()], |row| row.text(0))
     }
 
     /// All packages by path, after `after`; of one namespace, or all.

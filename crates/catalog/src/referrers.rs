@@ -39,11 +39,11 @@ statement!(
            AND ($6 = 0 OR m.artifact_type IN ($7, $8, $9, $10))
          ORDER BY v.id LIMIT $4) AS by_subject
        UNION
-       SELECT * FROM (SELECT v.id FROM tags t JOIN versions f ON f.id = t.version_id
-         JOIN manifest_refs r ON r.manifest_id = f.manifest_id AND r.kind = $11
-         JOIN versions v ON v.package_id = $1 AND v.digest = r.digest AND v.deleted_at IS NULL AND v.id > $3
-         JOIN manifests m ON m.id = v.manifest_id
-         WHERE t.package_id = $1 AND t.name = $5 AND t.valid_to IS NULL
+       SELECT * FROM (SELECT v.id FROM tags t CROSS JOIN versions f CROSS JOIN manifest_refs r CROSS JOIN versions v
+         CROSS JOIN manifests m
+         WHERE f.id = t.version_id AND r.manifest_id = f.manifest_id AND r.kind = $11 AND v.package_id = $1
+           AND v.digest = r.digest AND v.deleted_at IS NULL AND v.id > $3 AND m.id = v.manifest_id
+           AND t.package_id = $1 AND t.name = $5 AND t.valid_to IS NULL
            AND ($6 = 0 OR m.artifact_type IN ($7, $8, $9, $10))
          ORDER BY v.id LIMIT $4) AS by_fallback_tag
      ) AS found JOIN versions v ON v.id = found.id JOIN manifests m ON m.id = v.manifest_id

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 ///
 /// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, and `{list $2}` is the rows of a [`Value::List`].
+/// `{share}` takes shared ones, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
+/// [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
     text: &'static str,
@@ -36,21 +37,39 @@ impl Statement {
     pub(crate) fn sqlite(&self) -> &str {
         self.sqlite.get_or_init(|| {
             let text = self.text.replace("{lock}", "").replace("{share}", "");
-            expand_lists(&text, |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"))
-                .replace('$', "?")
+            let text =
+                expand(&text, "list", |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"));
+            let text = expand(&text, "numbers", |n| format!("(SELECT value AS item FROM json_each(${n}))"));
+            // The last, since JSON's paths have a `$` of their own.
+            let text = text.replace('$', "?");
+            let text = text.replace("{counted ?", "{counted $");
+            expand(&text, "counted", |n| {
+                format!(
+                    "(SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS name, \
+                     json_extract(value, '$[2]') AS count FROM json_each(?{n}))"
+                )
+            })
         })
     }
 
     pub(crate) fn postgres(&self) -> &str {
         self.postgres.get_or_init(|| {
             let text = self.text.replace("{lock}", "FOR UPDATE").replace("{share}", "FOR SHARE");
-            expand_lists(&text, |n| format!("(SELECT unnest(${n}::bytea[]) AS item)"))
+            let text = expand(&text, "list", |n| format!("(SELECT unnest(${n}::bytea[]) AS item)"));
+            let text = expand(&text, "numbers", |n| format!("(SELECT unnest(${n}::bigint[]) AS item)"));
+            expand(&text, "counted", |n| {
+                format!(
+                    "(SELECT (item->>0)::bigint AS id, item->>1 AS name, (item->>2)::bigint AS count \
+                     FROM json_array_elements(${n}::text::json) AS item)"
+                )
+            })
         })
     }
 }
 
-fn expand_lists(text: &str, rows: impl Fn(&str) -> String) -> String {
-    let mut parts = text.split("{list $");
+fn expand(text: &str, word: &str, rows: impl Fn(&str) -> String) -> String {
+    let opening = format!("{{{word} $");
+    let mut parts = text.split(opening.as_str());
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (number, rest) = part.split_once('}').unwrap_or((part, ""));
@@ -69,6 +88,8 @@ pub(crate) enum Value<'a> {
     Bytes(&'a [u8]),
     /// Many byte strings in one parameter; see `{list $n}`.
     List(&'a [Vec<u8>]),
+    /// Many numbers in one parameter; see `{numbers $n}`.
+    Numbers(&'a [i64]),
 }
 
 impl From<i64> for Value<'_> {
@@ -116,6 +137,7 @@ impl rusqlite::ToSql for Value<'_> {
             Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
             Value::List(items) => ToSqlOutput::Owned(Owned::Text(hex_json(items))),
+            Value::Numbers(items) => ToSqlOutput::Owned(Owned::Text(format!("{items:?}"))),
         })
     }
 }
@@ -146,6 +168,7 @@ impl ToSql for Value<'_> {
             Value::Text(text) => text.to_sql(ty, out),
             Value::Bytes(bytes) => bytes.to_sql(ty, out),
             Value::List(items) => items.to_sql(ty, out),
+            Value::Numbers(items) => items.to_sql(ty, out),
         }
     }
     /// The statements' texts are ours and tests run each on both databases, so types are not checked again.

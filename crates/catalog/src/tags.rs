@@ -1,5 +1,6 @@
 //! Tags. Rows are closed, never changed, which gives the history.
 
+use crate::parts::Change;
 use crate::sql::{Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{Delete, Granted, Pull, Push, VersionId};
@@ -14,10 +15,6 @@ statement!(
     "SELECT id, version_id FROM tags WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
 );
 statement!(CLOSE_TAG, "UPDATE tags SET valid_to = $2 WHERE id = $1");
-statement!(
-    CLOSE_TAG_BY_NAME,
-    "UPDATE tags SET valid_to = $3 WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
-);
 statement!(CLOSE_TAGS_OF, "UPDATE tags SET valid_to = $2 WHERE version_id = $1 AND valid_to IS NULL");
 // A version of another package is none here: its number alone must not open it.
 statement!(
@@ -55,20 +52,29 @@ impl<'tx> WriteTx<'_, 'tx> {
         version: VersionId,
         now: Micros,
     ) -> Result<(), CatalogError> {
-        let package = Value::Int(may.package().0);
+        let package = may.package();
         let name = Value::Text(tag.as_str());
-        let open = self.row(&OPEN_TAG, &[package, name], |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
-        if let Some((id, at)) = open {
-            if at == version {
-                return Ok(());
-            }
+        let open =
+            self.row(&OPEN_TAG, &[package.0.into(), name], |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
+        if open.is_some_and(|(_, at)| at == version) {
+            return Ok(());
+        }
+        let before = self.state(package, version)?.ok_or(CatalogError::Corrupt("version"))?;
+        let mut change = Change::default();
+        if let Some((id, left)) = open {
+            let tagged = self.state(package, left)?;
             self.execute(&CLOSE_TAG, &[id.into(), now.0.into()])?;
+            if let Some(tagged) = tagged {
+                self.settle_tag(package, left, tagged, &mut change, now)?;
+            }
         }
         let by = may.account().map(|id| id.0);
-        match self.execute(&INSERT_TAG, &[package, name, version.0.into(), now.0.into(), by.into()])? {
-            0 => Err(CatalogError::Corrupt("version")),
-            _ => Ok(()),
+        let values = [package.0.into(), name, version.0.into(), now.0.into(), by.into()];
+        if self.execute(&INSERT_TAG, &values)? == 0 {
+            return Err(CatalogError::Corrupt("version"));
         }
+        self.settle_tag(package, version, before, &mut change, now)?;
+        self.count_versions(package, change, now)
     }
 
     /// Takes a tag away; whether it was there. Its version stays.
@@ -78,8 +84,18 @@ impl<'tx> WriteTx<'_, 'tx> {
         tag: &Tag,
         now: Micros,
     ) -> Result<bool, CatalogError> {
-        let values = [may.package().0.into(), tag.as_str().into(), now.0.into()];
-        Ok(self.execute(&CLOSE_TAG_BY_NAME, &values)? > 0)
+        let package = may.package();
+        let values = [package.0.into(), tag.as_str().into()];
+        let open = self.row(&OPEN_TAG, &values, |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
+        let Some((id, left)) = open else { return Ok(false) };
+        let before = self.state(package, left)?;
+        self.execute(&CLOSE_TAG, &[id.into(), now.0.into()])?;
+        let mut change = Change::default();
+        if let Some(before) = before {
+            self.settle_tag(package, left, before, &mut change, now)?;
+        }
+        self.count_versions(package, change, now)?;
+        Ok(true)
     }
 
     pub(crate) fn close_tags_of(&mut self, version: VersionId, now: Micros) -> Result<(), CatalogError> {

@@ -41,7 +41,11 @@ impl Service {
         self.catalog
             .write(move |tx| {
                 let may = may_change::<Delete, DeleteError>(tx, &presented, &name, now)?;
-                if tx.unlink_blob(&may, &digest)? { Ok(()) } else { Err(DeleteError::BlobUnknown(digest)) }
+                if tx.unlink_blob(&may, &digest, now)? {
+                    Ok(())
+                } else {
+                    Err(DeleteError::BlobUnknown(digest))
+                }
             })
             .await
     }

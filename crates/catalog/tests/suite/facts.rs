@@ -185,12 +185,14 @@ fn the_same_statements_run_for_private_and_absent() {
         let stranger = work(&eve.shows, "mona/secret");
         let two = [
             "CALLER_BY_HASH",
-            "NAMESPACE",
             "PACKAGE",
+            "NAMESPACE",
+            "ROLES",
             "CALLER_BY_HASH",
             "LOCK_PACKAGE",
-            "NAMESPACE",
             "PACKAGE",
+            "NAMESPACE",
+            "ROLES",
         ];
         assert_eq!(stranger.2, two);
         assert_eq!(stranger, work(&eve.shows, "mona/absent"));

@@ -39,7 +39,9 @@ fn migrations_run_once_and_opening_again_changes_nothing(house: &House) {
 
 fn a_schema_of_a_newer_program_is_refused_and_left_alone(house: &House) {
     house.user("mona");
-    house.database.run("INSERT INTO migrations (number, checksum) SELECT 99, checksum FROM migrations");
+    house
+        .database
+        .run("INSERT INTO migrations (number, checksum) SELECT 99, checksum FROM migrations LIMIT 1");
     let done = house.rows(DONE);
     let refused = open(house).err().unwrap();
     assert!(matches!(refused, CatalogError::Schema { number: 99, .. }), "{refused:?}");
@@ -81,5 +83,5 @@ fn nodes_that_start_at_once_migrate_once() {
         starting.into_iter().map(|started| started.join().unwrap()).collect()
     });
     assert_eq!(opened.len(), 5);
-    assert_eq!(database.rows(DONE).len(), 1);
+    assert_eq!(database.rows(DONE).len(), 2);
 }

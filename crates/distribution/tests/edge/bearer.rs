@@ -316,14 +316,24 @@ async fn a_package_that_is_closed_is_closed_at_once() {
     };
     let bearer = stranger.bearer(&["repository:mona/app:pull"]).await;
     assert!(bearer.has(APP, "1.0").await && stranger.has(APP, "1.0").await);
-    for visibility in ["private", "internal"] {
-        house.make(APP, visibility).await;
-        for caller in [&bearer, &stranger.caller] {
-            assert_eq!(caller.get(MANIFEST).await.says(), "404 NAME_UNKNOWN", "{visibility}");
-        }
-        assert_eq!(house.anonymous().get(MANIFEST).await.says(), "401 UNAUTHORIZED");
+    house.make(APP, "private").await;
+    for caller in [&bearer, &stranger.caller] {
+        assert_eq!(caller.get(MANIFEST).await.says(), "404 NAME_UNKNOWN");
     }
+    assert_eq!(house.anonymous().get(MANIFEST).await.says(), "401 UNAUTHORIZED");
     assert!(mona.has(APP, "1.0").await);
+
+    // Only packages of organizations can be internal.
+    house.organization("acme", "mona").await;
+    mona.push("acme/app", "1.0", &image().layer("one").manifest()).await;
+    house.make("acme/app", "public").await;
+    let bearer = stranger.bearer(&["repository:acme/app:pull"]).await;
+    assert!(bearer.has("acme/app", "1.0").await);
+    house.make("acme/app", "internal").await;
+    for caller in [&bearer, &stranger.caller] {
+        assert_eq!(caller.get("/v2/acme/app/manifests/1.0").await.says(), "404 NAME_UNKNOWN");
+    }
+    assert!(mona.has("acme/app", "1.0").await);
 }
 
 /// CVE-2025-23208 (zot): who was taken out of a group kept what it gave.
