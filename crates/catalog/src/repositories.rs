@@ -176,7 +176,8 @@ statement!(
        SELECT * FROM (SELECT r.id, r.path FROM mine CROSS JOIN repository_teams c
          JOIN repositories r ON r.id = c.repository_id WHERE c.team_id = mine.id AND r.owner_id = $4 AND r.path > $1 ORDER BY r.path LIMIT $7) AS by_team
      ) AS visible ORDER BY path LIMIT $2 OFFSET $3) AS found
-     JOIN repositories r ON r.id = found.id JOIN accounts o ON o.id = r.owner_id ORDER BY r.path"
+     CROSS JOIN repositories r CROSS JOIN accounts o
+     WHERE r.id = found.id AND o.id = r.owner_id ORDER BY r.path"
 );
 // $5, $6, $7: whether those that one owns, was named for, sees as a member; $8: how many rows a part must give;
 // $9: the lowest visibility.
@@ -206,7 +207,8 @@ statement!(
            AND (m.owner = 1 OR r.visibility > 0 OR COALESCE(y.base_role, 1) > 0)
          ORDER BY r.path LIMIT $8) AS organizations
      ) AS visible ORDER BY path LIMIT $2 OFFSET $3) AS found
-     JOIN repositories r ON r.id = found.id JOIN accounts o ON o.id = r.owner_id ORDER BY r.path"
+     CROSS JOIN repositories r CROSS JOIN accounts o
+     WHERE r.id = found.id AND o.id = r.owner_id ORDER BY r.path"
 );
 statement!(
     COLLABORATORS,
@@ -246,7 +248,7 @@ statement!(
        UNION ALL SELECT o.id, 5 FROM repositories r JOIN accounts o ON o.id = r.owner_id
          WHERE r.id = $4 AND o.kind = 1
      ) AS visible WHERE role > 0 GROUP BY id) AS found
-     JOIN accounts a ON a.id = found.id WHERE a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
+     CROSS JOIN accounts a WHERE a.id = found.id AND a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
 );
 statement!(
     PUT_COLLABORATOR,

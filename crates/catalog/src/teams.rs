@@ -148,7 +148,7 @@ statement!(
     "WITH RECURSIVE below (id, far) AS (
        SELECT id, 0 FROM teams WHERE id = $1
        UNION SELECT t.id, below.far + 1 FROM below JOIN teams t ON t.parent_id = below.id WHERE below.far < 100)
-     SELECT MAX(far) FROM below"
+     SELECT far FROM below ORDER BY far DESC LIMIT 1"
 );
 statement!(RAISE_TEAMS_BELOW, "UPDATE teams SET parent_id = $2 WHERE parent_id = $1");
 statement!(DELETE_TEAM_MEMBERS, "DELETE FROM team_members WHERE team_id = $1");
