@@ -137,7 +137,7 @@ statement!(
 statement!(
     TEAMS_ABOVE,
     "WITH RECURSIVE above (id, far) AS (
-       SELECT id, 0 FROM teams WHERE id = $1
+       SELECT id, CAST(0 AS BIGINT) FROM teams WHERE id = $1
        UNION SELECT t.parent_id, above.far + 1 FROM above JOIN teams t ON t.id = above.id
          WHERE t.parent_id IS NOT NULL AND above.far < 100)
      SELECT id FROM above ORDER BY far"
@@ -146,7 +146,7 @@ statement!(
 statement!(
     TEAM_DEPTH,
     "WITH RECURSIVE below (id, far) AS (
-       SELECT id, 0 FROM teams WHERE id = $1
+       SELECT id, CAST(0 AS BIGINT) FROM teams WHERE id = $1
        UNION SELECT t.id, below.far + 1 FROM below JOIN teams t ON t.parent_id = below.id WHERE below.far < 100)
      SELECT far FROM below ORDER BY far DESC LIMIT 1"
 );

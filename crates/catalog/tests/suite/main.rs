@@ -13,6 +13,8 @@ mod house;
 mod manifests;
 mod migrations;
 mod packages;
+mod people;
+mod permissions;
 mod postgres_only;
 mod referrers;
 mod robots;
