@@ -233,7 +233,7 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
         && !caller.is_limited()
         && let Some(scope) = lacking(caller.scopes, A::SCOPES)
     {
-        return Err(refused(Refusal::Scope(scope)));
+        return Err(refused(Refusal::Scope(scope, caller.scopes)));
     }
     let Some((has, _)) = role else { return Err(refused(Refusal::NotFound)) };
     let package = facts.package.map(|(id, _)| id);
@@ -306,7 +306,7 @@ pub fn decide_create<'tx>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, Crea
     if !caller.is_limited()
         && let Some(scope) = lacking(caller.scopes, Scopes::WRITE)
     {
-        return Err(refused(Refusal::Scope(scope)));
+        return Err(refused(Refusal::Scope(scope, caller.scopes)));
     }
     let robot = facts.given.iter().find(|given| matches!(given, Given::Robot(role) if *role >= Role::Write));
     let because = match (facts.standing, robot) {
@@ -349,7 +349,7 @@ pub fn decide_list<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, List>, Refu
     if !caller.is_limited()
         && let Some(scope) = lacking(caller.scopes, Scopes::READ)
     {
-        return Err(refused(Refusal::Scope(scope)));
+        return Err(refused(Refusal::Scope(scope, caller.scopes)));
     }
     if caller.bound.as_ref().is_some_and(|bound| !bound.catalog) {
         return Err(refused(Refusal::BearerTooNarrow));

@@ -1,6 +1,6 @@
 //! Why something is allowed or refused.
 
-use crate::{RepositoryId, RepositoryRole, Role, TeamId, Visibility};
+use crate::{RepositoryId, RepositoryRole, Role, Scopes, TeamId, Visibility};
 
 /// The fact that decided in favour of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub enum Refusal {
     Authenticate,
     /// The bearer token is narrower than its holder's rights: a wider one would do.
     BearerTooNarrow,
-    /// The token lacks this scope. Decided before looking at the package, so it tells nothing about it.
-    Scope(&'static str),
+    /// The token lacks this scope; it has those. Decided before looking at the package, so it tells nothing about it.
+    Scope(&'static str, Scopes),
     /// There is no such package, or the caller may not know that there is.
     NotFound,
     /// The caller sees the package, but their role is too small.

@@ -287,6 +287,11 @@ impl Scopes {
         names
     }
 
+    /// What [`Scopes::normalized`] gives in words for a sentence: `read:packages, repo`, or `no scopes`.
+    pub fn describe(self) -> String {
+        if self == Scopes::NONE { "no scopes".to_owned() } else { self.normalized().join(", ") }
+    }
+
     /// The set of some scopes given by name.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Scopes, UnknownScope> {
         names.into_iter().try_fold(Scopes::NONE, |set, name| {

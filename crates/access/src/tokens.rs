@@ -65,7 +65,7 @@ pub fn decide_make_token<'tx>(
                 return Err(refused(Refusal::Limit { has, needs: limit.role }));
             }
         } else if let Some(scope) = lacking(caller.scopes, scopes_of(limit.role)) {
-            return Err(refused(Refusal::Scope(scope)));
+            return Err(refused(Refusal::Scope(scope, caller.scopes)));
         }
     }
     let limits = wanted.iter().map(|wanted| wanted.limit).collect();
@@ -144,14 +144,14 @@ mod tests {
         ];
         for (scopes, role, lacks) in rows {
             let expected = match lacks {
-                Some(scope) => Err(Refusal::Scope(scope)),
+                Some(scope) => Err(Refusal::Scope(scope, scopes)),
                 None => Ok(vec![all(role).limit]),
             };
             assert_eq!(made(scopes, None, &[all(role)]), expected, "{scopes:?} {role}");
         }
         // One that is too wide spoils them all.
         let both = made(Scopes::READ, None, &[all(Role::Read), tool(Role::Write)]);
-        assert_eq!(both, Err(Refusal::Scope("write:packages")));
+        assert_eq!(both, Err(Refusal::Scope("write:packages", Scopes::READ)));
     }
 
     #[test]

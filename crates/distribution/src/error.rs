@@ -107,8 +107,10 @@ impl OciError {
                 OciError::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
                     .header(WWW_AUTHENTICATE, &challenge.render(Some(Problem::InsufficientScope)))
             }
-            Refusal::Scope(scope) => OciError::forbidden(format!(
-                "permission_denied: The token provided does not match expected scopes. This takes a token with `{scope}`"
+            Refusal::Scope(scope, held) => OciError::forbidden(format!(
+                "permission_denied: The token provided does not match expected scopes: token lacks {scope} (it has {}); \
+                 log in with one that has it",
+                held.describe(),
             )),
             Refusal::NotFound if refused.creating => OciError::new(
                 StatusCode::NOT_FOUND,

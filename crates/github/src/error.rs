@@ -121,9 +121,10 @@ impl ApiError {
             Refusal::Authenticate | Refusal::BearerTooNarrow => {
                 ApiError::new(StatusCode::UNAUTHORIZED, "Requires authentication")
             }
-            Refusal::Scope(scope) => ApiError::forbidden(format!(
-                "You need at least {scope} scope to {action} {}.",
+            Refusal::Scope(scope, held) => ApiError::forbidden(format!(
+                "You need at least {scope} scope to {action} {}. The token has {}.",
                 if what.is_empty() { "this" } else { "a package" },
+                held.describe(),
             )),
             Refusal::NotFound => ApiError::not_found(what),
             Refusal::Role { has, needs } => ApiError::forbidden(format!(

@@ -135,7 +135,7 @@ fn why_not(facts: &PackageFacts<'_>, refusal: &Refusal) -> String {
         }
         Refusal::Policy(None) => "the organization's policy does not let its members".to_owned(),
         Refusal::NoInternal => "only packages of organizations can be internal".to_owned(),
-        Refusal::Scope(scope) => format!("the token lacks {scope}"),
+        Refusal::Scope(scope, _) => format!("the token lacks {scope}"),
         Refusal::Limit { needs, .. } => format!("the token was not made for it; it takes {needs}"),
         Refusal::Authenticate | Refusal::BearerTooNarrow | Refusal::Standing | Refusal::Caller => {
             "this kind of caller does not".to_owned()

@@ -179,7 +179,7 @@ pub(crate) fn cell(decision: &Result<Because, Refused>) -> String {
         Err(refused) => match &refused.refusal {
             Refusal::Authenticate => "!sign-in".to_owned(),
             Refusal::BearerTooNarrow => "!bearer".to_owned(),
-            Refusal::Scope(scope) => format!("!{scope}"),
+            Refusal::Scope(scope, _) => format!("!{scope}"),
             Refusal::NotFound => "!none".to_owned(),
             Refusal::Role { has, needs } => format!("!{has}<{needs}"),
             Refusal::Limit { has, needs } => {

@@ -1,5 +1,8 @@
 //! A decision in the words of `permissions.txt`.
 
+// Each of those who share it uses a part.
+#![allow(dead_code)]
+
 use packhouse_access::{
     AccountId, Actions, Because, Bound, Limit, PackageId, Policy, Refusal, Refused, Role, Scopes, Visibility,
 };
@@ -36,7 +39,7 @@ pub(crate) fn refusal(refused: &Refused, action: &str, has: Option<Role>) -> Str
     match &refused.refusal {
         Refusal::Authenticate => "sign-in".to_owned(),
         Refusal::BearerTooNarrow => "bearer".to_owned(),
-        Refusal::Scope(scope) => format!("-{}", scope.trim_end_matches(":packages")),
+        Refusal::Scope(scope, _) => format!("-{}", scope.trim_end_matches(":packages")),
         Refusal::NotFound => "none".to_owned(),
         Refusal::Role { has: said, needs: least } => {
             assert_eq!((Some(*said), *least), (has, needs(action)), "{action}");
