@@ -1,6 +1,6 @@
 //! Callers and facts: what a decision is made from.
 
-use crate::accounts::ORGANIZATION;
+use crate::accounts::{ORGANIZATION, ROBOT};
 use crate::sql::{Row, Value, statement};
 use crate::tokens::FINE_GRAINED;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
@@ -78,13 +78,14 @@ statement!(
 );
 // Roles that are not the account's by name: through its teams (a team has what the teams above it have), or
 // inherited from the linked repository, where it is a collaborator, in a team, or a member of the organization.
-// (A cross join, so that SQLite goes from the few teams to their grants and builds no index of its own.)
+// (A cross join, so that SQLite goes from the few teams to their grants and builds no index of its own; a cast, since
+// a bare number is a smaller one on PostgreSQL.)
 statement!(
     ROLES,
     "WITH RECURSIVE mine (id) AS (
        SELECT team_id FROM team_members WHERE account_id = $2
        UNION SELECT t.parent_id FROM teams t JOIN mine ON mine.id = t.id WHERE t.parent_id IS NOT NULL)
-     SELECT 1, g.team_id, g.role FROM packages p CROSS JOIN mine CROSS JOIN package_teams g
+     SELECT CAST(1 AS BIGINT), g.team_id, g.role FROM packages p CROSS JOIN mine CROSS JOIN package_teams g
        WHERE p.id = $1 AND p.inherits = 0 AND g.package_id = p.id AND g.team_id = mine.id
      UNION ALL SELECT 2, p.repository_id, c.role FROM packages p
        JOIN repository_accounts c ON c.repository_id = p.repository_id AND c.account_id = $2
@@ -212,7 +213,8 @@ impl<'tx> ReadTx<'_, 'tx> {
             let account = AccountId(row.int(0)?);
             let robot = row.int_or_null(8)?;
             let standing = match (row.int_or_null(1)?, robot) {
-                _ if Some(account) == caller.account() => Standing::Owner,
+                // A robot owns nothing, what bears its own name included.
+                _ if Some(account) == caller.account() && row.int(2)? != ROBOT => Standing::Owner,
                 (Some(0), _) => Standing::Member,
                 (Some(_), _) => Standing::Owner,
                 (None, Some(_)) => Standing::Robot,
@@ -255,7 +257,7 @@ struct Place {
 }
 
 /// Who is no account has this number, which no row has.
-fn account_of(caller: &Caller<'_>) -> Value<'static> {
+pub(crate) fn account_of(caller: &Caller<'_>) -> Value<'static> {
     Value::Int(caller.account().map_or(-1, |id| id.0))
 }
 
