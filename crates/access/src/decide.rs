@@ -71,6 +71,9 @@ pub enum Create {}
 /// Giving a package a visibility.
 #[derive(Debug)]
 pub enum Publish {}
+/// Giving a package another path, in its namespace or in another.
+#[derive(Debug)]
+pub enum Move {}
 /// Listing the packages one may pull.
 #[derive(Debug)]
 pub enum List {}
@@ -160,6 +163,17 @@ impl Granted<'_, Publish> {
     /// Who may read it without a role from now on.
     pub fn visibility(&self) -> Visibility {
         self.on.visibility.unwrap_or(Visibility::Private)
+    }
+}
+
+impl Granted<'_, Move> {
+    /// The package; -1, which no row has, stands for the impossible. [`Granted::path`] is the path it will have.
+    pub fn package(&self) -> PackageId {
+        self.on.package.unwrap_or(PackageId(-1))
+    }
+    /// The namespace it will be in; -1, which no row has, stands for the impossible.
+    pub fn namespace(&self) -> AccountId {
+        self.on.namespace.unwrap_or(AccountId(-1))
     }
 }
 
@@ -274,6 +288,28 @@ pub fn decide_publish<'tx>(
     }
     let on = On { visibility: Some(visibility), ..may.on };
     Ok(grant(&facts.caller, on, &facts.path, may.because))
+}
+
+/// Whether the caller may move the package of `from` to the path of `to`, where there is none: who administers it
+/// and could create it there, with the visibility that it has.
+pub fn decide_move<'tx>(
+    from: &PackageFacts<'tx>,
+    to: &PackageFacts<'tx>,
+) -> Result<Granted<'tx, Move>, Refused> {
+    let may = decide::<Administer>(from)?;
+    let create = decide_create(to)?;
+    let refused = |refusal| Refused { refusal, action: "move", path: to.path.clone(), creating: true };
+    if let (Some((_, visibility)), false) = (from.package, from.namespace == to.namespace) {
+        if visibility == Visibility::Internal && to.policy.is_none() {
+            return Err(refused(Refusal::NoInternal));
+        }
+        let free = owns(&to.caller, to.standing);
+        if !free && to.policy.is_some_and(|policy| !policy.allows(visibility)) {
+            return Err(refused(Refusal::Policy(Some(visibility))));
+        }
+    }
+    let on = On { namespace: create.on.namespace, visibility: None, ..may.on };
+    Ok(grant(&from.caller, on, &to.path, may.because))
 }
 
 /// Whether the caller is over the policies of a namespace.

@@ -69,12 +69,21 @@ statement!(
      LEFT JOIN package_grants g ON g.package_id = p.id AND g.account_id = $2
      WHERE p.path = $1 AND p.deleted_at IS NULL"
 );
+// As above, and when there is none at the path, the package that was there before it was renamed.
+statement!(
+    PACKAGE_FOLLOWED,
+    "SELECT p.id, p.visibility, CASE WHEN p.inherits = 0 THEN g.role END, p.path FROM packages p
+     LEFT JOIN package_grants g ON g.package_id = p.id AND g.account_id = $2
+     WHERE p.id = COALESCE((SELECT l.id FROM packages l WHERE l.path = $1 AND l.deleted_at IS NULL),
+                           (SELECT r.package_id FROM redirects r WHERE r.path = $1))
+       AND p.deleted_at IS NULL"
+);
 // Of several that were deleted at one path, the last: the others can be restored no more.
 statement!(
     PACKAGE_DELETED,
     "SELECT p.id, p.visibility, CASE WHEN p.inherits = 0 THEN g.role END, p.deleted_at FROM packages p
      LEFT JOIN package_grants g ON g.package_id = p.id AND g.account_id = $2
-     WHERE p.path = $1 AND p.deleted_at IS NOT NULL ORDER BY p.id DESC LIMIT 1"
+     WHERE p.path = $1 AND p.deleted_at IS NOT NULL ORDER BY p.deleted_at DESC, p.id DESC LIMIT 1"
 );
 // Roles that are not the account's by name: through its teams (a team has what the teams above it have), or
 // inherited from the linked repository, where it is a collaborator, in a team, or a member of the organization.
@@ -141,7 +150,21 @@ impl<'tx> ReadTx<'_, 'tx> {
     /// work tells a stranger nothing.
     pub fn facts(&mut self, caller: &Caller<'tx>, path: &str) -> Result<PackageFacts<'tx>, CatalogError> {
         let found = self.row(&PACKAGE, &[path.into(), account_of(caller)], package_and_role)?;
-        self.facts_about(caller, path, found)
+        self.facts_about(caller, path, path, found)
+    }
+
+    /// As [`ReadTx::facts`], for who only reads: a path that a package had before it was renamed leads to it. The
+    /// facts are the real package's, in the namespace where it is now, under the path that was asked for.
+    pub fn facts_followed(
+        &mut self,
+        caller: &Caller<'tx>,
+        path: &str,
+    ) -> Result<PackageFacts<'tx>, CatalogError> {
+        let found = self.row(&PACKAGE_FOLLOWED, &[path.into(), account_of(caller)], |row| {
+            Ok((package_and_role(row)?, row.text(3)?))
+        })?;
+        let (found, real) = found.map_or((None, path.to_owned()), |(found, real)| (Some(found), real));
+        self.facts_about(caller, path, &real, found)
     }
 
     /// The facts about the package that was deleted last at a path, not before `since`.
@@ -155,16 +178,17 @@ impl<'tx> ReadTx<'_, 'tx> {
             Ok((package_and_role(row)?, row.int(3)?))
         })?;
         let found = found.filter(|(_, deleted_at)| *deleted_at >= since.0).map(|(found, _)| found);
-        self.facts_about(caller, path, found)
+        self.facts_about(caller, path, path, found)
     }
 
     fn facts_about(
         &mut self,
         caller: &Caller<'tx>,
         path: &str,
+        real: &str,
         found: Option<(PackageId, Visibility, Option<Role>)>,
     ) -> Result<PackageFacts<'tx>, CatalogError> {
-        let namespace = path.split_once('/').map_or(path, |(namespace, _)| namespace);
+        let namespace = real.split_once('/').map_or(real, |(namespace, _)| namespace);
         let place = self.place(caller, namespace)?;
         let granted = found.and_then(|(_, _, role)| role);
         let package = found.map(|(id, visibility, _)| (id, visibility));

@@ -15,11 +15,13 @@ mod blobs;
 mod catalog;
 mod connection;
 mod devices;
+mod downloads;
 mod error;
 mod facts;
 mod manifests;
 mod organizations;
 mod package_access;
+mod package_records;
 mod packages;
 mod parts;
 #[cfg(test)]
@@ -48,19 +50,22 @@ pub use accounts::{Account, AccountKind, Member};
 pub use blobs::{ReadableBlob, TrashedKey};
 pub use catalog::{Catalog, Options, Place};
 pub use devices::{Approved, Device, DeviceAsked, DeviceState, NewDevice};
+pub use downloads::Download;
 pub use error::CatalogError;
 pub use facts::Presented;
 pub use manifests::{ManifestRow, NewManifest, Pushed};
 pub use organizations::{Membership, OrganizationPolicy, Profile};
 pub use package_access::{About, Link};
+pub use package_records::{PackageRecord, PackagesPlace};
 pub use packages::{AccessRow, Package};
 pub use referrers::Referrer;
 pub use repositories::{
     Affiliation, Affiliations, Collaborator, Repository, RepositoryOwner, RepositoryRecord,
 };
 pub use robots::Robot;
+pub use tags::TagRow;
 pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
-pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind};
+pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind, Used};
 pub use transaction::{ReadTx, WriteTx};
 pub use uploads::{Finished, Upload};
 pub use versions::{Listed, Place as VersionsPlace, Version};
@@ -76,5 +81,12 @@ impl Micros {
     pub fn plus_seconds(self, seconds: u64) -> Micros {
         let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         Micros(self.0.saturating_add(micros))
+    }
+
+    /// This time and some seconds less.
+    #[must_use]
+    pub fn minus_seconds(self, seconds: u64) -> Micros {
+        let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Micros(self.0.saturating_sub(micros))
     }
 }

@@ -36,6 +36,13 @@ statement!(
     "INSERT INTO packages (path, owner_id, type, visibility, created_at, updated_at, created_by)
      VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING RETURNING id"
 );
+statement!(
+    COUNT_PACKAGES,
+    "UPDATE accounts SET package_count = package_count + $2, public_package_count = public_package_count + $3
+     WHERE id = $1"
+);
+statement!(END_REDIRECT, "DELETE FROM redirects WHERE path = $1");
+statement!(VISIBILITY, "SELECT visibility, owner_id FROM packages WHERE id = $1");
 statement!(SET_VISIBILITY, "UPDATE packages SET visibility = $2, updated_at = $3 WHERE id = $1");
 statement!(
     PUT_GRANT,
@@ -84,7 +91,7 @@ statement!(
        SELECT * FROM (SELECT p.path FROM packages p
          WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS own
        UNION
@@ -93,44 +100,65 @@ statement!(
          WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1
            OR (p.inherits = 1 AND COALESCE(o.base_role, 1) > 0)) AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS organizations
        UNION
        SELECT * FROM (SELECT p.path FROM accounts b JOIN packages p ON p.owner_id = b.organization_id
          WHERE b.id = $3 AND (b.role IS NOT NULL OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS robots
        UNION
        SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
          WHERE g.account_id = $3 AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS granted
        UNION
        SELECT * FROM (SELECT p.path FROM mine CROSS JOIN package_teams g CROSS JOIN packages p
          WHERE g.team_id = mine.id AND p.id = g.package_id AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS through_teams
        UNION
        SELECT * FROM (SELECT p.path FROM repository_accounts c JOIN packages p ON p.repository_id = c.repository_id
          WHERE c.account_id = $3 AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS collaborating
        UNION
        SELECT * FROM (SELECT p.path FROM mine CROSS JOIN repository_teams c CROSS JOIN packages p
          WHERE c.team_id = mine.id AND p.repository_id = c.repository_id AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND ($4 < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
+           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS through_repositories
+     ) AS visible ORDER BY path LIMIT $2"
+);
+
+// Who may pull everything shows a fine-grained token: what that one was made for, and what is public.
+statement!(
+    PATHS_CHOSEN,
+    "SELECT path FROM (
+       SELECT * FROM (SELECT p.path FROM packages p
+         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS open
+       UNION
+       SELECT * FROM (SELECT p.path FROM token_limits t JOIN packages p ON p.owner_id = t.owner_id
+         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS theirs
+       UNION
+       SELECT * FROM (SELECT p.path FROM token_limits t JOIN packages p ON p.id = t.package_id
+         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         ORDER BY p.path LIMIT $2) AS named
      ) AS visible ORDER BY path LIMIT $2"
 );
 
@@ -153,8 +181,11 @@ impl<'tx> ReadTx<'_, 'tx> {
     ) -> Result<Vec<String>, CatalogError> {
         let page = [after.into(), Value::Int(limit.into())];
         let limited = may.limited().map_or(-1, |id| id.0);
-        if may.because() == packhouse_access::Because::SiteAdmin && limited < 0 {
-            return self.rows(&PATHS, &page, |row| row.text(0));
+        if may.because() == packhouse_access::Because::SiteAdmin {
+            return match limited {
+                ..0 => self.rows(&PATHS, &page, |row| row.text(0)),
+                _ => self.rows(&PATHS_CHOSEN, &[page[0], page[1], limited.into()], |row| row.text(0)),
+            };
         }
         let account = may.account().map_or(-1, |id| id.0);
         self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into(), limited.into()], |row| row.text(0))
@@ -189,7 +220,8 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Makes a package, private unless the organization says otherwise; who makes it in an organization's namespace becomes its admin.
+    /// Makes a package, private unless the organization says otherwise; who makes it in an organization's namespace
+    /// becomes its admin.
     /// When another transaction was first, that one's package stands.
     pub fn create_package(&mut self, may: &Granted<'tx, Create>, now: Micros) -> Result<(), CatalogError> {
         let account = may.account();
@@ -201,19 +233,26 @@ impl<'tx> WriteTx<'_, 'tx> {
             now.0.into(),
             account.map(|id| id.0).into(),
         ];
-        let made = self.inserted(&INSERT_PACKAGE, &values)?;
-        if let (Some(package), Some(account)) = (made, account)
-            && account != may.namespace()
-        {
-            self.put_grant(PackageId(package), account, Role::Admin, now)?;
+        let Some(made) = self.inserted(&INSERT_PACKAGE, &values)? else { return Ok(()) };
+        // Who makes a package where another one was says that its old name is not that one's any more.
+        self.execute(&END_REDIRECT, &[may.path().into()])?;
+        if let Some(account) = account.filter(|account| *account != may.namespace()) {
+            self.put_grant(PackageId(made), account, Role::Admin, now)?;
         }
-        Ok(())
+        let public = may.visibility() == Visibility::Public;
+        self.count_packages(may.namespace(), 1, i64::from(public))
     }
 
     /// Changes who may read without a role.
     pub fn set_visibility(&mut self, may: &Granted<'tx, Publish>, now: Micros) -> Result<(), CatalogError> {
         let values = [may.package().0.into(), may.visibility().number().into(), now.0.into()];
-        self.execute(&SET_VISIBILITY, &values).map(drop)
+        let before = self.row(&VISIBILITY, &values[..1], |row| Ok((row.int(0)?, AccountId(row.int(1)?))))?;
+        self.execute(&SET_VISIBILITY, &values)?;
+        let public = |visibility: i64| i64::from(visibility == Visibility::Public.number());
+        match before.map(|(before, owner)| (public(may.visibility().number()) - public(before), owner)) {
+            Some((more, owner)) if more != 0 => self.count_packages(owner, 0, more),
+            _ => Ok(()),
+        }
     }
 
     /// Gives an account a role, in place of the one it had.
@@ -236,7 +275,18 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(self.execute(&REMOVE_GRANT, &[may.package().0.into(), account.0.into()])? > 0)
     }
 
-    fn put_grant(
+    /// Keeps an account's counters of packages in step. The last thing of a transaction: its row is shared by all
+    /// packages of the account.
+    pub(crate) fn count_packages(
+        &mut self,
+        owner: AccountId,
+        all: i64,
+        public: i64,
+    ) -> Result<(), CatalogError> {
+        self.execute(&COUNT_PACKAGES, &[owner.0.into(), all.into(), public.into()]).map(drop)
+    }
+
+    pub(crate) fn put_grant(
         &mut self,
         package: PackageId,
         account: AccountId,

@@ -21,7 +21,7 @@ pub(crate) struct Statement {
 
 /// Declares a [`Statement`].
 macro_rules! statement {
-    ($name:ident, $text:literal) => {
+    ($name:ident, $text:expr) => {
         pub(crate) static $name: $crate::sql::Statement =
             $crate::sql::Statement::new(stringify!($name), $text);
     };

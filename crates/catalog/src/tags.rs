@@ -1,10 +1,10 @@
 //! Tags. Rows are closed, never changed, which gives the history.
 
 use crate::parts::Change;
-use crate::sql::{Value, statement};
+use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, Pull, Push, VersionId};
-use packhouse_oci::Tag;
+use packhouse_access::{Delete, Granted, Pull, Push, See, VersionId};
+use packhouse_oci::{Digest, Tag};
 
 statement!(
     TAGS,
@@ -25,7 +25,79 @@ statement!(
 );
 statement!(HAS_VERSION, "SELECT id FROM versions WHERE package_id = $1 AND deleted_at IS NULL LIMIT 1");
 
+statement!(
+    TAG_HISTORY,
+    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login FROM tags t
+     JOIN versions v ON v.id = t.version_id LEFT JOIN accounts a ON a.id = t.moved_by
+     WHERE t.package_id = $1 AND t.name = $2 AND t.id < $3 ORDER BY t.id DESC LIMIT $4"
+);
+statement!(
+    TAGS_OPEN,
+    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login, d.downloads FROM tags t
+     JOIN versions v ON v.id = t.version_id LEFT JOIN accounts a ON a.id = t.moved_by
+     LEFT JOIN tag_downloads d ON d.package_id = t.package_id AND d.name = t.name
+     WHERE t.package_id = $1 AND t.valid_to IS NULL AND t.name > $2 ORDER BY t.name LIMIT $3"
+);
+
+/// Where a tag pointed, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRow {
+    /// The key of the page that follows, in a history.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// The version.
+    pub version: VersionId,
+    /// Its digest.
+    pub digest: Digest,
+    /// Since when.
+    pub valid_from: Micros,
+    /// Until when; none: it points there now.
+    pub valid_to: Option<Micros>,
+    /// Who made it point there, by the name as it was written.
+    pub moved_by: Option<String>,
+}
+
+fn tag_row(row: &Row<'_>) -> Result<TagRow, CatalogError> {
+    Ok(TagRow {
+        id: row.int(0)?,
+        name: row.text(1)?,
+        version: VersionId(row.int(2)?),
+        digest: row.digest(3)?,
+        valid_from: Micros(row.int(4)?),
+        valid_to: row.int_or_null(5)?.map(Micros),
+        moved_by: row.text_or_null(6)?,
+    })
+}
+
 impl<'tx> ReadTx<'_, 'tx> {
+    /// Where a tag pointed, the newest first, before a key of [`TagRow::id`].
+    pub fn tag_history(
+        &mut self,
+        may: &Granted<'tx, See>,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<TagRow>, CatalogError> {
+        let before = before.unwrap_or(i64::MAX);
+        let values = [may.package().0.into(), tag.as_str().into(), before.into(), Value::Int(limit.into())];
+        self.rows(&TAG_HISTORY, &values, tag_row)
+    }
+
+    /// Tags with what they point at and how often they were pulled, in the order of bytes, after `after`.
+    pub fn tags_open(
+        &mut self,
+        may: &Granted<'tx, See>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(TagRow, u64)>, CatalogError> {
+        let values = [may.package().0.into(), after.into(), Value::Int(limit.into())];
+        self.rows(&TAGS_OPEN, &values, |row| {
+            let downloads = u64::try_from(row.int_or_null(7)?.unwrap_or(0)).unwrap_or(0);
+            Ok((tag_row(row)?, downloads))
+        })
+    }
+
     /// Names of tags in the order of bytes, after `after`.
     pub fn tags(
         &mut self,

@@ -109,7 +109,7 @@ ALTER TABLE packages ADD COLUMN deleted_by {int};
 CREATE INDEX packages_by_repository ON packages (repository_id, path) WHERE repository_id IS NOT NULL;
 CREATE INDEX packages_in_namespace ON packages (owner_id, visibility, path) WHERE deleted_at IS NULL;
 CREATE INDEX packages_inheriting ON packages (owner_id, path) WHERE deleted_at IS NULL AND inherits = 1;
-CREATE INDEX packages_deleted_by_path ON packages (path, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX packages_deleted_by_path ON packages (path, deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX packages_deleted_by_owner ON packages (owner_id, path, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX packages_deleted_by_time ON packages (deleted_at) WHERE deleted_at IS NOT NULL;
 
@@ -152,6 +152,8 @@ CREATE INDEX versions_deleted_with ON versions (deleted_with) WHERE deleted_with
 CREATE INDEX versions_deleted_by_time ON versions (deleted_at) WHERE deleted_at IS NOT NULL;
 ALTER TABLE versions ADD COLUMN updated_at {int};
 CREATE INDEX versions_live ON versions (package_id, id) WHERE deleted_at IS NULL;
+-- The most downloaded one decides whether a public package may be deleted.
+CREATE INDEX versions_downloaded ON versions (package_id, downloads) WHERE deleted_at IS NULL AND downloads > 0;
 CREATE INDEX versions_deleted_by_digest ON versions (package_id, digest, id) WHERE deleted_at IS NOT NULL;
 -- What the versions of a package name as their children. Beside `manifest_refs`, which all packages share: who
 -- names a digest elsewhere must not cost anything here.
