@@ -11,7 +11,8 @@ mod table;
 use crate::house::{House, NOW, hash_of, on_every_database};
 use packhouse_access::{
     Action, Administer, Because, Caller, Delete, PackageFacts, Pull, Push, Refused, RepositoryRole, Restore,
-    Role, Scopes, See, TokenId, Visibility, decide, decide_create, decide_publish, explain_roles,
+    Role, Scopes, See, TokenId, Visibility, decide, decide_create, decide_list, decide_publish,
+    explain_roles,
 };
 use packhouse_catalog::{CatalogError, Presented, ReadTx};
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ on_every_database!(
     everyone_does_what_the_table_says,
     a_visibility_is_given_as_the_table_says,
     a_package_is_created_as_the_table_says,
+    a_list_shows_what_can_be_pulled,
     what_is_taken_away_is_gone_at_once,
     who_is_suspended_or_shows_what_has_ended_is_nobody,
     a_robot_owns_nothing_not_even_its_own_name,
@@ -505,6 +507,61 @@ fn a_package_is_created_as_the_table_says(house: &House) {
         differences.compare(case.line, &case.keys, "create", case.expected[0], &found);
     }
     differences.none();
+}
+
+/// The statement of the list says in SQL who sees what; it must say the same as the decision.
+fn a_list_shows_what_can_be_pulled(house: &House) {
+    let world = World::new(house);
+    // What holds no version is not listed.
+    house.database.run(&format!(
+        "INSERT INTO manifests (id, digest, media_type, kind, size, payload) VALUES (1, {0}, 'x', 1, 0, {0});
+         INSERT INTO versions (package_id, manifest_id, digest, created_at) SELECT id, 1, {0}, 1 FROM packages",
+        if world.postgres { "'\\x00'" } else { "X'00'" }
+    ));
+    let mut differences = Vec::new();
+    let mut compared = 0;
+    let places = LINKS.map(|link| ("organization", link));
+    let places = places.into_iter().chain(["none", "linked", "inherits"].map(|link| ("user", link)));
+    for (place, link) in places {
+        let callers = if place == "user" { OF_USER.as_slice() } else { &IN_ORGANIZATION };
+        let owner = owner_of(place, link);
+        let mut paths: Vec<_> =
+            ["private", "internal", "public", "other"].map(|package| format!("{owner}/{package}")).into();
+        // Of somebody else's, what is public.
+        let foreign = if place == "user" { owner_of("organization", link) } else { owner_of("user", "none") };
+        paths.extend(["private", "public"].map(|package| format!("{foreign}/{package}")));
+        for by in callers.iter().filter(|by| !["anonymous", "worker", "operator"].contains(by)) {
+            let tokens = TOKENS.into_iter().filter(|word| {
+                ["all", "read"].contains(word) || (word.starts_with("fine:") && !word.ends_with("-admin"))
+            });
+            for token in tokens {
+                let shows = world.shows(&format!("{place}-{link}-{by}"), token, "");
+                let asked = paths.clone();
+                let (listed, pulled) = house
+                    .read(move |tx| {
+                        let caller = caller(tx, &shows)?;
+                        let may = decide_list(&caller)?;
+                        let mut listed = tx.paths_visible(&may, "", 1_000)?;
+                        listed.retain(|path| asked.contains(path));
+                        let mut pulled = Vec::new();
+                        for path in &asked {
+                            if decide::<Pull>(&tx.facts(&caller, path)?).is_ok() {
+                                pulled.push(path.clone());
+                            }
+                        }
+                        pulled.sort();
+                        Ok((listed, pulled))
+                    })
+                    .unwrap();
+                compared += paths.len();
+                if listed != pulled {
+                    differences.push(format!("{place} {link} {by} {token}: {listed:?} but {pulled:?}"));
+                }
+            }
+        }
+    }
+    assert!(differences.is_empty(), "listed, but pulled:\n{}", differences.join("\n"));
+    assert!(compared > 10_000, "only {compared}");
 }
 
 /// The highest role on a package, with the fact it comes from.
