@@ -56,7 +56,7 @@ pub use facts::Presented;
 pub use manifests::{ManifestRow, NewManifest, Pushed};
 pub use organizations::{Membership, OrganizationPolicy, Profile};
 pub use package_access::{About, Link};
-pub use package_records::{PackageRecord, PackagesPlace};
+pub use package_records::PackageRecord;
 pub use packages::{AccessRow, Package};
 pub use referrers::Referrer;
 pub use repositories::{

@@ -4,8 +4,8 @@
 //! deleted keeps its row, since what it did names it, under a name that nobody can ask for.
 
 use crate::accounts::ROBOT;
-use crate::sql::{Row, Value, statement};
-use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use crate::sql::{Row, statement};
+use crate::{CatalogError, Micros, ReadTx, Window, WriteTx};
 use packhouse_access::{AccountId, Govern, Granted, Role};
 
 /// A robot.
@@ -28,7 +28,7 @@ pub struct Robot {
 statement!(
     ROBOTS,
     "SELECT id, name, description, role, created_at, updated_at FROM accounts
-     WHERE organization_id = $1 AND name > $2 ORDER BY name LIMIT $3"
+     WHERE organization_id = $4 AND name > $1 ORDER BY name LIMIT $2 OFFSET $3"
 );
 statement!(
     ROBOT_BY_NAME,
@@ -66,15 +66,14 @@ fn robot(row: &Row<'_>) -> Result<Robot, CatalogError> {
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
-    /// The organization's robots by name, after `after`.
+    /// The organization's robots by name.
     pub fn robots(
         &mut self,
         may: &Granted<'tx, Govern>,
-        after: &str,
-        limit: u32,
+        window: &Window,
     ) -> Result<Vec<Robot>, CatalogError> {
-        let values = [may.namespace().0.into(), after.into(), Value::Int(limit.into())];
-        self.rows(&ROBOTS, &values, robot)
+        let [after, limit, skip] = window.values();
+        self.rows(&ROBOTS, &[after, limit, skip, may.namespace().0.into()], robot)
     }
 
     /// The organization's robot of that whole name.

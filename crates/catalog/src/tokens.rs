@@ -2,7 +2,7 @@
 
 use crate::accounts::{AccountKind, account_kind};
 use crate::sql::{Row, Value, statement};
-use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use crate::{CatalogError, Micros, ReadTx, Window, WriteTx};
 use packhouse_access::{
     AccountId, Caller, Chosen, Collect, Govern, Granted, Limit, MakeToken, Operate, Own, Role, Scopes,
     TokenId,
@@ -100,6 +100,15 @@ pub struct LimitRow {
     pub role: Role,
 }
 
+/// A token that was used, as it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Used {
+    /// Behind a bearer token.
+    Id(TokenId),
+    /// Itself, by its SHA-256.
+    Hash([u8; 32]),
+}
+
 /// Whose credential a caller showed.
 #[derive(Clone, Debug)]
 pub struct TokenHolder {
@@ -175,7 +184,8 @@ statement!(
     "SELECT t.id, a.name, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.kind, t.last_used_at,
        t.parent_id
      FROM tokens t JOIN accounts a ON a.id = t.account_id
-     WHERE t.account_id = $3 AND t.revoked_at IS NULL AND t.id > $1 ORDER BY t.id LIMIT $2"
+     WHERE t.account_id = $3 AND t.revoked_at IS NULL AND t.id > $1
+       AND ($5 < 0 OR t.id = $5 OR t.parent_id = $5) ORDER BY t.id LIMIT $2 OFFSET $4"
 );
 statement!(
     LIMITS_OF,
@@ -192,6 +202,11 @@ statement!(
      UPDATE tokens SET revoked_at = $2 WHERE id IN (SELECT id FROM made) AND revoked_at IS NULL"
 );
 statement!(REVOKE_ALL, "UPDATE tokens SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL");
+statement!(
+    USED_BY_HASH,
+    "UPDATE tokens SET last_used_at = $2 WHERE hash = $1 AND (last_used_at IS NULL OR last_used_at < $2)
+       AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
+);
 statement!(
     USED,
     "UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)
@@ -266,15 +281,15 @@ impl<'tx> ReadTx<'_, 'tx> {
         })
     }
 
-    /// The tokens of one's own account that were not revoked, by identifier, after `after`.
+    /// The tokens of one's own account that were not revoked, by identifier, which is the window's key; `only`: that
+    /// one and those made with it.
     pub fn own_tokens(
         &mut self,
         may: &Granted<'tx, Own>,
-        after: TokenId,
-        limit: u32,
+        only: Option<TokenId>,
+        window: &Window,
     ) -> Result<Vec<Token>, CatalogError> {
-        let values = [after.0.into(), Value::Int(limit.into()), may.own().0.into()];
-        self.rows(&TOKENS_KEPT_OF, &values, token)
+        self.tokens_kept_of(may.own(), only, window)
     }
 
     /// What the fine-grained ones of them are for: those after `after`, up to `last`.
@@ -287,19 +302,30 @@ impl<'tx> ReadTx<'_, 'tx> {
         self.rows(&LIMITS_OF, &[may.own().0.into(), after.0.into(), last.0.into()], limit_row)
     }
 
-    /// The tokens of a robot that were not revoked, by identifier, after `after`; none when it is no robot of the
-    /// organization.
+    /// The tokens of a robot that were not revoked, by identifier, which is the window's key; none when it is no robot
+    /// of the organization.
     pub fn robot_tokens(
         &mut self,
         may: &Granted<'tx, Govern>,
         robot: AccountId,
-        after: TokenId,
-        limit: u32,
+        window: &Window,
     ) -> Result<Vec<Token>, CatalogError> {
         if !self.is_robot_of(may, robot)? {
             return Ok(Vec::new());
         }
-        self.rows(&TOKENS_KEPT_OF, &[after.0.into(), Value::Int(limit.into()), robot.0.into()], token)
+        self.tokens_kept_of(robot, None, window)
+    }
+
+    fn tokens_kept_of(
+        &mut self,
+        account: AccountId,
+        only: Option<TokenId>,
+        window: &Window,
+    ) -> Result<Vec<Token>, CatalogError> {
+        let after = window.after.parse().unwrap_or(0_i64);
+        let [_, limit, skip] = window.values();
+        let only = only.map_or(-1, |id| id.0);
+        self.rows(&TOKENS_KEPT_OF, &[after.into(), limit, account.0.into(), skip, only.into()], token)
     }
 
     /// How many tokens an account has that were not revoked, counted up to `most`.
@@ -491,10 +517,13 @@ impl<'tx> WriteTx<'_, 'tx> {
     pub fn note_uses(
         &mut self,
         _may: &Granted<'tx, Collect>,
-        uses: &[(TokenId, Micros)],
+        uses: &[(Used, Micros)],
     ) -> Result<(), CatalogError> {
         for (token, at) in uses {
-            self.execute(&USED, &[token.0.into(), at.0.into()])?;
+            match token {
+                Used::Id(token) => self.execute(&USED, &[token.0.into(), at.0.into()])?,
+                Used::Hash(hash) => self.execute(&USED_BY_HASH, &[Value::Bytes(hash), at.0.into()])?,
+            };
         }
         Ok(())
     }

@@ -84,10 +84,13 @@ impl Service {
         if matches!(presented, Presented::Bearer { .. } | Presented::Anonymous { bound: Some(_) }) {
             return Err(Denied::Credential.into());
         }
-        let now = self.clock.now();
+        let (now, limits) = (self.clock.now(), std::sync::Arc::clone(&self.limits));
         self.catalog
             .read(move |tx| {
                 let caller = caller::<ListError>(tx, &presented, now)?;
+                if let Some(token) = caller.token() {
+                    limits.note_use(token, now);
+                }
                 Ok(Identity {
                     account: caller.account().map(|id| id.0),
                     token: caller.token().map(|id| id.0),

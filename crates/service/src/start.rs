@@ -4,6 +4,8 @@ use crate::Denied;
 use crate::bearer::Keys;
 use crate::clock::Clock;
 use crate::identity::hash;
+use crate::linking::CreateRepositories;
+use crate::rate_limits::{Limits, RateSettings};
 use crate::token_format::Secret;
 use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
 use packhouse_blobs::{BlobError, FileStore};
@@ -30,6 +32,18 @@ pub struct Settings {
     pub token_seconds: u64,
     /// Seconds that a refresh token lives.
     pub refresh_seconds: u64,
+    /// Hosts whose repositories count when the label of an image names one; this server's own always does.
+    pub known_forges: Vec<String>,
+    /// Who may make a repository by mentioning it in a label.
+    pub create_repositories: CreateRepositories,
+    /// Seconds that what was deleted by the API can be restored.
+    pub deleted_seconds: u64,
+    /// Downloads beyond which a public version, or a package with such a one, is not deleted by the API.
+    pub downloads_max: u64,
+    /// Whether the path that a package had before it was renamed leads to it, for who pulls.
+    pub redirect_renamed: bool,
+    /// How often somebody may ask.
+    pub rates: RateSettings,
 }
 
 impl Settings {
@@ -43,6 +57,12 @@ impl Settings {
             upload_idle_seconds_max: 7 * 24 * 3600,
             token_seconds: 300,
             refresh_seconds: 90 * 24 * 3600,
+            known_forges: vec!["github.com".to_owned()],
+            create_repositories: CreateRepositories::Own,
+            deleted_seconds: 30 * 24 * 3600,
+            downloads_max: 5_000,
+            redirect_renamed: true,
+            rates: RateSettings::default(),
         }
     }
 }
@@ -55,6 +75,8 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) downloads: Arc<Downloads>,
 }
 
 /// The first start made this, and shows it once.
@@ -134,7 +156,14 @@ impl Service {
                 Ok::<_, StartError>((tx.signing_keys()?, first))
             })
             .await?;
-        let service = Service { catalog, store, clock, keys: Arc::new(Keys::new(&keys)), settings };
+        let service = Service {
+            catalog,
+            store,
+            clock,
+            keys: Arc::new(Keys::new(&keys)),
+            settings,
+            limits: Arc::default(),
+        };
         Ok((service, first))
     }
 

@@ -1,5 +1,6 @@
 //! Removing what has expired: upload sessions, and bytes in the trash.
 
+use crate::devices::CODE_KEPT_SECONDS;
 use crate::error::Fault;
 use crate::{Denied, Service};
 use packhouse_access::{Refused, decide_collect};
@@ -25,12 +26,15 @@ impl Service {
     /// The order: the file and its folder, then the row. A crash in between removes again what is not there.
     pub async fn sweep(&self) -> Result<usize, Fault> {
         let now = self.clock.now();
+        self.store_uses().await?;
+        let codes_until = now.minus_seconds(CODE_KEPT_SECONDS);
         let due = self
             .catalog
             .write(move |tx| {
                 let worker = crate::access::caller::<SweepError>(tx, &Presented::Worker, now)?;
                 let may = decide_collect(&worker)?;
                 tx.end_expired_uploads(&may, now, BATCH)?;
+                tx.remove_expired_devices(&may, codes_until, BATCH)?;
                 Ok::<_, SweepError>(tx.trash_due(&may, now, BATCH)?)
             })
             .await
@@ -52,6 +56,26 @@ impl Service {
                 .map_err(fault)?;
         }
         Ok(count)
+    }
+}
+
+impl Service {
+    /// Stores when tokens were used since this was last done: once for each token, and never while somebody waits.
+    pub async fn store_uses(&self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let uses = self.limits.take_uses();
+        for uses in uses.chunks(BATCH as usize) {
+            let uses = uses.to_vec();
+            self.catalog
+                .write(move |tx| {
+                    let worker = crate::access::caller::<SweepError>(tx, &Presented::Worker, now)?;
+                    let may = decide_collect(&worker)?;
+                    Ok::<_, SweepError>(tx.note_uses(&may, &uses)?)
+                })
+                .await
+                .map_err(fault)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,15 @@
 //! What a personal access token looks like: GitHub's form with a prefix of our own.
 //!
 //! `phr_`, 30 random base-62 characters (178 bits), and the CRC-32 of those as 6 base-62 digits. A secret
-//! scanner finds it without asking anyone, and tells it from GitHub's.
+//! scanner finds it without asking anyone, and tells it from GitHub's. Tokens of the device flow begin with GitHub's
+//! own `gho_`: its command line tells scopes of no others.
 
 use std::fmt;
 
 /// In front of every personal access token.
 const PREFIX: &str = "phr_";
+/// In front of those that a program gets at the end of the device flow.
+const DEVICE_PREFIX: &str = "gho_";
 const RANDOM: usize = 30;
 const CHECKSUM: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -23,16 +26,18 @@ impl Secret {
 
     /// Makes a new one.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        let mut token = String::with_capacity(PREFIX.len() + RANDOM + CHECKSUM);
-        let mut pool = [0_u8; 64];
-        while token.len() < RANDOM {
-            getrandom::fill(&mut pool)?;
-            // Bytes from 248 on would make the first characters of the alphabet likelier.
-            let fair = pool.iter().filter(|byte| **byte < 248).map(|byte| ALPHABET[usize::from(*byte) % 62]);
-            token.extend(fair.take(RANDOM - token.len()).map(char::from));
-        }
+        Secret::random_with(PREFIX)
+    }
+
+    /// Makes one for a program that a person lets in.
+    pub(crate) fn random_of_device() -> Result<Self, getrandom::Error> {
+        Secret::random_with(DEVICE_PREFIX)
+    }
+
+    fn random_with(prefix: &str) -> Result<Self, getrandom::Error> {
+        let token = random_code(ALPHABET, RANDOM)?;
         let sum = checksum(&token);
-        Ok(Secret(format!("{PREFIX}{token}{sum}")))
+        Ok(Secret(format!("{prefix}{token}{sum}")))
     }
 
     /// The token itself.
@@ -58,10 +63,26 @@ pub fn checksum(random: &str) -> String {
     digits.iter().copied().map(char::from).collect()
 }
 
+/// Random characters of an alphabet, each as likely as the others.
+pub(crate) fn random_code(alphabet: &[u8], length: usize) -> Result<String, getrandom::Error> {
+    // Bytes behind the last whole alphabet would make its first characters likelier.
+    let fair = 256 - 256 % alphabet.len();
+    let mut code = String::with_capacity(length);
+    let mut pool = [0_u8; 64];
+    while code.len() < length {
+        getrandom::fill(&mut pool)?;
+        let drawn = pool.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair);
+        let letters = drawn.map(|byte| char::from(alphabet[byte % alphabet.len()]));
+        code.extend(letters.take(length - code.len()));
+    }
+    Ok(code)
+}
+
 /// Whether it is one of our tokens by its looks.
 pub fn is_well_formed(token: &str) -> bool {
     token
         .strip_prefix(PREFIX)
+        .or_else(|| token.strip_prefix(DEVICE_PREFIX))
         .filter(|body| body.is_ascii() && body.len() == RANDOM + CHECKSUM)
         .is_some_and(|body| checksum(&body[..RANDOM]) == body[RANDOM..])
 }
@@ -82,6 +103,19 @@ mod tests {
         assert!(is_well_formed(token.reveal()), "{}", token.reveal());
         assert!(!format!("{token:?}").contains(token.reveal()));
         assert_ne!(token, Secret::random().unwrap());
+        let device = Secret::random_of_device().unwrap();
+        assert!(device.reveal().starts_with("gho_") && device.reveal().len() == 40);
+        assert!(is_well_formed(device.reveal()));
+    }
+
+    #[test]
+    fn codes_are_of_their_alphabet_and_length() {
+        let code = random_code(b"BCD", 3_000).unwrap();
+        assert_eq!(code.len(), 3_000);
+        for letter in ['B', 'C', 'D'] {
+            let count = code.chars().filter(|c| *c == letter).count();
+            assert!((800..1_200).contains(&count), "{letter}: {count}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::house::{Actor, Done, House, caller, hash_of, may, on_every_database};
 use packhouse_access::{
     AccountId, Because, Govern, Granted, Pull, Push, Refusal, Role, Scopes, TokenId, decide_namespace,
 };
-use packhouse_catalog::{AccountKind, Micros, NewToken, Presented, ReadTx, TokenKind, WriteTx};
+use packhouse_catalog::{AccountKind, Micros, NewToken, Presented, ReadTx, TokenKind, Window, WriteTx};
 
 on_every_database!(
     a_robot_has_its_role_on_all_packages_of_its_organization_and_on_no_others,
@@ -138,12 +138,12 @@ fn robots_of_another_organization_are_out_of_reach(house: &House) {
     let before = house.rows("SELECT name, role, description, updated_at FROM accounts ORDER BY id");
     governing(house, "octo", move |tx, may| {
         assert!(tx.robot(may, "acme+bot")?.is_none());
-        assert!(tx.robots(may, "", 10)?.is_empty());
+        assert!(tx.robots(may, &Window::first(10))?.is_empty());
         assert!(!tx.set_robot(may, id, Some(Role::Admin), None, Micros(30))?);
         assert!(!tx.delete_robot(may, id, Micros(30))?);
         assert!(tx.create_robot_token(may, &token_of(id, hash_of("octo")), Micros(30))?.is_none());
         assert!(!tx.revoke_robot_token(may, id, token, Micros(30))?);
-        assert!(tx.robot_tokens(may, id, TokenId(0), 10)?.is_empty());
+        assert!(tx.robot_tokens(may, id, &Window::first(10))?.is_empty());
         // A user is no robot either.
         assert!(!tx.delete_robot(may, AccountId(1), Micros(30))?);
         Ok(())
@@ -174,13 +174,15 @@ fn robots_are_listed_by_name_and_changed(house: &House) {
     for name in ["acme+c", "acme+a", "acme+b"] {
         robot(house, "acme", name, None);
     }
-    let listed = |after: &'static str, limit| {
+    let listed = |after: &'static str, skip, limit| {
         governing(house, "acme", move |tx, may| {
-            Ok(tx.robots(may, after, limit)?.into_iter().map(|robot| robot.name).collect::<Vec<_>>())
+            let window = Window { after: after.to_owned(), skip, limit };
+            Ok(tx.robots(may, &window)?.into_iter().map(|robot| robot.name).collect::<Vec<_>>())
         })
     };
-    assert_eq!(listed("", 2), ["acme+a", "acme+b"]);
-    assert_eq!(listed("acme+b", 2), ["acme+c"]);
+    assert_eq!(listed("", 0, 2), ["acme+a", "acme+b"]);
+    assert_eq!(listed("acme+b", 0, 2), ["acme+c"]);
+    assert_eq!(listed("", 2, 2), ["acme+c"]);
     let taken =
         governing(house, "acme", |tx, may| Ok(tx.create_robot(may, "acme+a", None, None, Micros(9))?));
     assert_eq!(taken, None);

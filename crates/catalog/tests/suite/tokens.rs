@@ -5,7 +5,7 @@ use packhouse_access::{
     AccountId, Actions, Bound, Chosen, Limit, Refusal, Role, Scopes, TokenId, Wanted, decide_make_token,
     decide_own,
 };
-use packhouse_catalog::{LimitRow, Micros, NewToken, Presented, SigningKey, TokenKind};
+use packhouse_catalog::{LimitRow, Micros, NewToken, Presented, SigningKey, TokenKind, Used, Window};
 
 on_every_database!(
     a_token_says_who_its_holder_is_and_what_it_may,
@@ -310,7 +310,11 @@ fn own_tokens_are_listed_and_revoked_by_their_holder_alone(house: &House) {
         .read(move |tx| {
             let caller = tx.caller(&shows, Micros(7))?.unwrap();
             let may = decide_own(&caller, Scopes::NONE)?;
-            let tokens = tx.own_tokens(&may, TokenId(0), 10)?;
+            let tokens = tx.own_tokens(&may, None, &Window::first(10))?;
+            let only = tx.own_tokens(&may, Some(fine), &Window::first(10))?;
+            assert_eq!(only.into_iter().map(|token| token.id).collect::<Vec<_>>(), [fine]);
+            let next = Window { after: tokens[0].id.to_string(), skip: 0, limit: 10 };
+            assert_eq!(tx.own_tokens(&may, None, &next)?.len(), 1);
             let last = tokens.last().unwrap().id;
             let limits = tx.own_token_limits(&may, TokenId(0), last)?;
             let make = decide_make_token(&caller, &[])?;
@@ -341,7 +345,7 @@ fn own_tokens_are_listed_and_revoked_by_their_holder_alone(house: &House) {
 
 fn uses_are_noted_of_what_works_and_never_go_back(house: &House) {
     let (mona, hubot) = (house.user("mona"), house.user("hubot"));
-    let note = |uses: Vec<(TokenId, Micros)>| {
+    let note = |uses: Vec<(Used, Micros)>| {
         house
             .write(move |tx| {
                 let may = crate::house::collector(tx)?;
@@ -349,11 +353,11 @@ fn uses_are_noted_of_what_works_and_never_go_back(house: &House) {
             })
             .unwrap();
     };
-    note(vec![(mona.token, Micros(100)), (TokenId(99), Micros(100))]);
-    note(vec![(mona.token, Micros(90))]);
+    note(vec![(Used::Hash(hash_of("mona")), Micros(100)), (Used::Id(TokenId(99)), Micros(100))]);
+    note(vec![(Used::Id(mona.token), Micros(90)), (Used::Hash(hash_of("guess")), Micros(90))]);
     assert_eq!(house.rows("SELECT last_used_at FROM tokens ORDER BY id"), ["100", "-"]);
     let token = hubot.token;
     house.operate(move |tx, may| Ok(tx.revoke_token(may, token, Micros(50))?)).unwrap();
-    note(vec![(mona.token, Micros(110)), (hubot.token, Micros(110))]);
+    note(vec![(Used::Id(mona.token), Micros(110)), (Used::Hash(hash_of("hubot")), Micros(110))]);
     assert_eq!(house.rows("SELECT last_used_at FROM tokens ORDER BY id"), ["110", "-"]);
 }
