@@ -12,6 +12,7 @@ mod edge;
 mod error;
 mod meta;
 mod node_id;
+mod openapi;
 mod page;
 mod path;
 mod query;
@@ -20,5 +21,5 @@ mod route;
 mod urls;
 
 pub use edge::{Edge, Space};
-pub use route::{ROUTES, Route};
+pub use route::{Parameter, ROUTES, Route};
 pub use urls::Urls;

@@ -3,17 +3,22 @@
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::meta;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
+use crate::{meta, openapi};
 use http::Method;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 
 /// What a handler gives.
 pub(crate) type Given<'c> = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send + 'c>>;
 
-/// A method on a form of path, and what answers it.
+/// The schema of a type, for the OpenAPI document.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// A method on a form of path, what answers it, and what the OpenAPI document says of it.
 pub struct Route {
     /// The method; HEAD is answered where GET is.
     pub method: Method,
@@ -23,8 +28,45 @@ pub struct Route {
     pub name: &'static str,
     /// Scopes of classic tokens that do, for `X-Accepted-OAuth-Scopes`.
     pub scopes: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Parameters of the query.
+    pub query: &'static [Parameter],
+    /// The status of an answer that went well.
+    pub status: u16,
+    pub(crate) body: Option<SchemaOf>,
+    pub(crate) answer: Option<SchemaOf>,
     pub(crate) handler: for<'c> fn(Call<'c>) -> Given<'c>,
 }
+
+/// A parameter of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// The words it may have; empty for any text, `["integer"]` for a number.
+    pub words: &'static [&'static str],
+    /// Whether the request is refused without it.
+    pub required: bool,
+    /// One sentence.
+    pub about: &'static str,
+}
+
+/// A parameter that may be left out.
+pub(crate) const fn maybe(
+    name: &'static str,
+    words: &'static [&'static str],
+    about: &'static str,
+) -> Parameter {
+    Parameter { name, words, required: false, about }
+}
+
+/// What every list takes.
+pub(crate) const PAGED: &[Parameter] = &[
+    maybe("page", &["integer"], "The number of the page, from 1."),
+    maybe("per_page", &["integer"], "Items on a page: 30 when nothing is said, at most 100."),
+    maybe("after", &[], "The key of the last item of the page before, as its `Link` header has it."),
+];
 
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,25 +74,42 @@ impl std::fmt::Debug for Route {
     }
 }
 
-/// A row of [`ROUTES`].
+/// A row of [`ROUTES`]:
+///
+/// `route!(METHOD "/path", "name", "scopes", handler => 200 Answer; "Summary.", query)`, where the type of the
+/// answer is left out when it has no body, the query when there are no parameters, and a request's body is written
+/// behind the handler: `handler: Body => 201 Answer`.
 macro_rules! route {
-    ($method:ident $pattern:literal, $name:literal, $scopes:literal, $handler:path) => {
+    (
+        $method:ident $pattern:literal, $name:literal, $scopes:literal,
+        $handler:path $(: $body:ty)? => $status:literal $($answer:ty)?; $summary:literal $(, $query:expr)?
+    ) => {
         Route {
             method: Method::$method,
             pattern: $pattern,
             name: $name,
             scopes: $scopes,
+            summary: $summary,
+            query: route!(@query $($query)?),
+            status: $status,
+            body: route!(@schema $($body)?),
+            answer: route!(@schema $($answer)?),
             handler: |call| Box::pin($handler(call)),
         }
     };
+    (@schema $type:ty) => { Some(|generator| generator.subschema_for::<$type>()) };
+    (@schema) => { None };
+    (@query $query:expr) => { $query };
+    (@query) => { &[] };
 }
 
 /// All there are.
 pub static ROUTES: &[Route] = &[
     // Meta.
-    route!(GET "/", "meta/root", "", meta::root),
-    route!(GET "/meta", "meta/get", "", meta::meta),
-    route!(GET "/versions", "meta/get-all-versions", "", meta::versions),
+    route!(GET "/", "meta/root", "", meta::root => 200 Value; "The addresses of what there is."),
+    route!(GET "/meta", "meta/get", "", meta::meta => 200 Value; "What this server is."),
+    route!(GET "/versions", "meta/get-all-versions", "", meta::versions => 200 Vec<String>; "Versions of this API."),
+    route!(GET "/openapi.json", "meta/openapi", "", openapi::document => 200 Value; "This document."),
 ];
 
 /// What a path and method are.

@@ -9,6 +9,7 @@
 
 mod description;
 mod left_out;
+mod multi_arch;
 mod story;
 
 use description::Description;
