@@ -43,6 +43,7 @@ mod test_database;
 mod tokens;
 mod transaction;
 mod uploads;
+mod usage;
 mod versions;
 mod window;
 
@@ -68,6 +69,7 @@ pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
 pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind, Used};
 pub use transaction::{ReadTx, WriteTx};
 pub use uploads::{Finished, Upload};
+pub use usage::Transfer;
 pub use versions::{Listed, Place as VersionsPlace, Version};
 pub use window::Window;
 

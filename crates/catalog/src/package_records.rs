@@ -3,6 +3,7 @@
 use crate::accounts::account_kind;
 use crate::repositories::repository;
 use crate::sql::{Row, Statement, Value, statement};
+use crate::window::Window;
 use crate::{CatalogError, Micros, ReadTx, Repository, RepositoryOwner, WriteTx};
 use packhouse_access::{
     AccountId, Because, Delete, Granted, ListIn, Move, PackageId, Restore, Role, See, Visibility,
@@ -48,17 +49,6 @@ impl PackageRecord {
     pub fn name(&self) -> &str {
         self.path.split_once('/').map_or(self.path.as_str(), |(_, name)| name)
     }
-}
-
-/// A place in a list of packages in the order of their paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PackagesPlace {
-    /// Only packages with a path behind this one.
-    pub after: String,
-    /// So many of them are passed over.
-    pub skip: u32,
-    /// At most so many are given.
-    pub limit: u32,
 }
 
 /// The columns of a record. The repository's come first, for the reader of repositories.
@@ -143,21 +133,21 @@ statement!(
         "FROM (SELECT visible.id FROM (
            SELECT * FROM (SELECT p.id, p.path FROM packages p
              WHERE p.owner_id = $3 AND p.visibility = 2 AND p.path > $4 AND p.deleted_at IS NULL
-               AND (CAST($8 AS BIGINT) < 0 OR $8 = 2) ORDER BY p.path LIMIT $5 + $6) AS open
+               AND (CAST($8 AS BIGINT) < 0 OR $8 = 2) ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS open
            UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
              WHERE p.owner_id = $3 AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)
                AND (EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = $3 AND m.account_id = $1)
                  OR EXISTS (SELECT 1 FROM accounts b WHERE b.id = $1 AND b.organization_id = $3))",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS internal
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS internal
            UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
              WHERE p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)
                AND EXISTS (SELECT 1 FROM accounts b
                            WHERE b.id = $1 AND b.organization_id = $3 AND b.role IS NOT NULL)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS robots
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS robots
            UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
              WHERE p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL AND p.inherits = 1
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)
@@ -165,32 +155,32 @@ statement!(
                            LEFT JOIN policies b ON b.organization_id = m.organization_id
                            WHERE m.organization_id = $3 AND m.account_id = $1 AND COALESCE(b.base_role, 1) > 0)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS inherited
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS inherited
            UNION SELECT * FROM (SELECT p.id, p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
              WHERE g.account_id = $1 AND p.inherits = 0
                AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS granted
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS granted
            UNION SELECT * FROM (SELECT p.id, p.path FROM mine CROSS JOIN package_teams g CROSS JOIN packages p
              WHERE g.team_id = mine.id AND p.id = g.package_id AND p.inherits = 0
                AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS through_teams
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS through_teams
            UNION SELECT * FROM (SELECT p.id, p.path FROM repository_accounts c
              CROSS JOIN packages p
              WHERE c.account_id = $1 AND p.repository_id = c.repository_id AND p.inherits = 1
                AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS collaborating
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS collaborating
            UNION SELECT * FROM (SELECT p.id, p.path FROM mine CROSS JOIN repository_teams c CROSS JOIN packages p
              WHERE c.team_id = mine.id AND p.repository_id = c.repository_id AND p.inherits = 1
                AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS through_repositories
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS through_repositories
          ) AS visible ORDER BY visible.path LIMIT $5 OFFSET $6) AS page CROSS JOIN packages p",
         joins!(),
         "WHERE p.id = page.id ORDER BY p.path"
@@ -218,6 +208,7 @@ statement!(
     "SELECT downloads FROM versions WHERE package_id = $1 AND deleted_at IS NULL AND downloads > 0
      ORDER BY downloads DESC LIMIT 1"
 );
+statement!(STANDING_OF, "SELECT visibility, tagged_count, version_count FROM packages WHERE id = $1");
 statement!(
     DELETE_PACKAGE,
     "UPDATE packages SET deleted_at = $2, deleted_by = $3 WHERE id = $1 AND deleted_at IS NULL
@@ -295,7 +286,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         &mut self,
         may: &Granted<'tx, ListIn>,
         visibility: Option<Visibility>,
-        place: &PackagesPlace,
+        place: &Window,
     ) -> Result<Vec<PackageRecord>, CatalogError> {
         let of = visibility.map_or(-1, Visibility::number);
         match (shows_all(may.because()), visibility) {
@@ -311,7 +302,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         &mut self,
         may: &Granted<'tx, ListIn>,
         since: Micros,
-        place: &PackagesPlace,
+        place: &Window,
     ) -> Result<Vec<PackageRecord>, CatalogError> {
         if !shows_all(may.because()) {
             return Ok(Vec::new());
@@ -323,7 +314,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         &mut self,
         statement: &'static Statement,
         may: &Granted<'tx, ListIn>,
-        place: &PackagesPlace,
+        place: &Window,
         last: Option<i64>,
     ) -> Result<Vec<PackageRecord>, CatalogError> {
         let [account, all] = asks(may);
@@ -345,17 +336,19 @@ impl<'tx> ReadTx<'_, 'tx> {
         Ok(self.row(&MOST_DOWNLOADED, &[may.package().0.into()], |row| row.size(0))?.unwrap_or(0))
     }
 
-    /// Who may read the package without a role, and how many of its versions have a tag.
-    pub fn standing_of(&mut self, may: &Granted<'tx, Delete>) -> Result<(Visibility, u64), CatalogError> {
+    /// Who may read the package without a role, how many of its versions have a tag, and how many there are that
+    /// are no parts.
+    pub fn standing_of(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+    ) -> Result<(Visibility, u64, u64), CatalogError> {
         let found = self.row(&STANDING_OF, &[may.package().0.into()], |row| {
             let visibility = Visibility::from_number(row.int(0)?);
-            Ok((visibility.ok_or(CatalogError::Corrupt("visibility"))?, row.size(1)?))
+            Ok((visibility.ok_or(CatalogError::Corrupt("visibility"))?, row.size(1)?, row.size(2)?))
         })?;
         found.ok_or(CatalogError::Corrupt("package"))
     }
 }
-
-statement!(STANDING_OF, "SELECT visibility, tagged_count FROM packages WHERE id = $1");
 
 impl<'tx> WriteTx<'_, 'tx> {
     /// Deletes the package with all it holds. Its path is free at once; whether it was there.

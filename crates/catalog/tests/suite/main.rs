@@ -22,3 +22,4 @@ mod tags;
 mod tokens;
 mod transactions;
 mod uploads;
+mod versions;
