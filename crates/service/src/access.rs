@@ -2,7 +2,7 @@
 
 use crate::Denied;
 use packhouse_access::{
-    Action, Caller, Granted, PackageFacts, Push, Refusal, Refused, decide, decide_create,
+    Action, Caller, Granted, PackageFacts, Pull, Push, Refusal, Refused, decide, decide_create,
 };
 use packhouse_catalog::{CatalogError, Micros, Presented, ReadTx, WriteTx};
 use packhouse_oci::PackageName;
@@ -17,6 +17,33 @@ where
     E: From<CatalogError> + From<Denied>,
 {
     tx.caller(presented, now)?.ok_or_else(|| Denied::Credential.into())
+}
+
+/// Whether they may pull. A path that a package had before leads to it where `follow` says so; the decision is made
+/// on the real one.
+pub(crate) fn may_pull<'tx, E>(
+    tx: &mut ReadTx<'_, 'tx>,
+    presented: &Presented,
+    name: &PackageName,
+    follow: bool,
+    now: Micros,
+) -> Result<Granted<'tx, Pull>, E>
+where
+    E: From<CatalogError> + From<Denied> + From<Refused>,
+{
+    let caller = caller::<E>(tx, presented, now)?;
+    let facts = read_facts(tx, &caller, name.as_str(), follow)?;
+    Ok(decide::<Pull>(&facts)?)
+}
+
+/// The facts for who only reads.
+pub(crate) fn read_facts<'tx>(
+    tx: &mut ReadTx<'_, 'tx>,
+    caller: &Caller<'tx>,
+    path: &str,
+    follow: bool,
+) -> Result<PackageFacts<'tx>, CatalogError> {
+    if follow { tx.facts_followed(caller, path) } else { tx.facts(caller, path) }
 }
 
 /// What they may do to a package that is there.

@@ -11,6 +11,7 @@ mod bearer;
 mod clock;
 mod deletes;
 mod devices;
+mod downloads;
 mod error;
 mod explain;
 mod identity;
@@ -22,6 +23,7 @@ pub mod operator;
 mod organizations;
 mod own_tokens;
 mod package_access;
+mod packages;
 mod pulls;
 mod rate_limits;
 mod rates;
@@ -34,6 +36,8 @@ mod teams;
 mod token_format;
 mod token_service;
 mod uploads;
+mod usage;
+mod versions;
 
 pub use bearer::SERVICE_NAME;
 pub use clock::{Clock, SystemClock};
@@ -48,12 +52,14 @@ pub use manifests::{ManifestPut, PutManifest};
 pub use organizations::{AccountSeen, MemberAnswer, MembershipSeen, PolicyChange, ProfileChange};
 pub use own_tokens::{LimitWanted, TokenMade, TokenSeen, TokenWanted};
 pub use package_access::{Grantee, PackageAccess};
+pub use packages::{PackageError, PackagesAsked, PackagesPage};
 pub use packhouse_access::RepositoryRole;
 pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, Visibility};
 pub use packhouse_catalog::{
     Account, AccountKind, Affiliation, Affiliations, Collaborator, Membership, OrganizationPolicy,
     Repository, RepositoryOwner, Team, TeamAbove, TeamMember, Window,
 };
+pub use packhouse_catalog::{PackageRecord, TagRow, Version};
 pub use pulls::{BlobFound, ManifestFound};
 pub use rate_limits::{Admission, ApiPass, Limited, Rate, RateSettings};
 pub use repositories::{NewRepository, RepositoryChange, RepositorySeen};
@@ -62,4 +68,6 @@ pub use start::{FirstStart, Service, Settings, StartError};
 pub use teams::{NewTeam, ParentChosen, TeamChange};
 pub use token_format::{Secret, checksum, is_well_formed};
 pub use token_service::{Grant, GrantedToken, ScopeAsked, TokenRequest};
+pub use usage::Usage;
 pub use uploads::{Mounted, Part, Session};
+pub use versions::{VersionsPage, VersionsShown};

@@ -1,6 +1,6 @@
 //! Lists: tags, packages, referrers. Paged by key; a page is bounded in rows and, for referrers, in bytes.
 
-use crate::access::{caller, may};
+use crate::access::{caller, may_pull, read_facts};
 use crate::identity::Shown;
 use crate::{ListError, Service};
 use packhouse_access::{List, Pull, VersionId, decide, decide_create, decide_list};
@@ -51,10 +51,10 @@ impl Service {
         limit: u32,
     ) -> Result<Page, ListError> {
         let presented = self.presented(shown)?;
-        let (name, now) = (name.clone(), self.clock.now());
+        let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         self.catalog
             .read(move |tx| {
-                let may = may::<Pull, ListError>(tx, &presented, &name, now)?;
+                let may = may_pull::<ListError>(tx, &presented, &name, follow, now)?;
                 let names = tx.tags(&may, &after, limit.saturating_add(1))?;
                 if names.is_empty() && !tx.has_versions(&may)? {
                     return Err(ListError::NameUnknown);
@@ -88,11 +88,11 @@ impl Service {
         after: i64,
     ) -> Result<ReferrersPage, ListError> {
         let presented = self.presented(shown)?;
-        let (name, now) = (name.clone(), self.clock.now());
+        let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         self.catalog
             .read(move |tx| {
                 let caller = caller::<ListError>(tx, &presented, now)?;
-                let facts = tx.facts(&caller, name.as_str())?;
+                let facts = read_facts(tx, &caller, name.as_str(), follow)?;
                 let may = match decide::<Pull>(&facts) {
                     Ok(may) => may,
                     Err(_) if !facts.exists() && decide_create(&facts.unbound()).is_ok() => {

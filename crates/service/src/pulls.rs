@@ -1,10 +1,9 @@
 //! Pulling manifests and blobs.
 
-use crate::access::may;
+use crate::access::may_pull;
 use crate::error::Fault;
 use crate::identity::Shown;
 use crate::{PullError, Service};
-use packhouse_access::Pull;
 use packhouse_blobs::Reader;
 use packhouse_catalog::{ManifestRow, ReadableBlob};
 use packhouse_oci::{Digest, MediaType, PackageName, Reference};
@@ -75,16 +74,20 @@ impl Service {
         whole: bool,
     ) -> Result<ManifestFound, PullError> {
         let presented = self.presented(shown)?;
-        let (name, reference, now) = (name.clone(), reference.clone(), self.clock.now());
-        let row = self
+        let (name, asked, now) = (name.clone(), reference.clone(), self.clock.now());
+        let follow = self.settings.redirect_renamed;
+        let (package, row) = self
             .catalog
             .read(move |tx| {
-                let may = may::<Pull, PullError>(tx, &presented, &name, now)?;
-                let row =
-                    if whole { tx.manifest(&may, &reference)? } else { tx.manifest_head(&may, &reference)? };
-                row.ok_or_else(|| PullError::ManifestUnknown(reference.clone()))
+                let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
+                let row = if whole { tx.manifest(&may, &asked)? } else { tx.manifest_head(&may, &asked)? };
+                let row = row.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
+                Ok::<_, PullError>((may.package(), row))
             })
             .await?;
+        if whole {
+            self.downloads.note(package, row.version, reference);
+        }
         Ok(found(row)?)
     }
 
@@ -96,10 +99,10 @@ impl Service {
         digest: Digest,
     ) -> Result<BlobFound, PullError> {
         let presented = self.presented(shown)?;
-        let (name, now) = (name.clone(), self.clock.now());
+        let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         self.catalog
             .read(move |tx| {
-                let may = may::<Pull, PullError>(tx, &presented, &name, now)?;
+                let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
                 tx.blob(&may, &digest)?.map(BlobFound).ok_or(PullError::BlobUnknown(digest))
             })
             .await

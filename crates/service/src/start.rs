@@ -3,6 +3,8 @@
 use crate::Denied;
 use crate::bearer::Keys;
 use crate::clock::Clock;
+use crate::downloads::Downloads;
+use crate::usage::Transfers;
 use crate::identity::hash;
 use crate::linking::CreateRepositories;
 use crate::rate_limits::{Limits, RateSettings};
@@ -77,6 +79,7 @@ pub struct Service {
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) downloads: Arc<Downloads>,
+    pub(crate) transfers: Arc<Transfers>,
 }
 
 /// The first start made this, and shows it once.
@@ -163,6 +166,8 @@ impl Service {
             keys: Arc::new(Keys::new(&keys)),
             settings,
             limits: Arc::default(),
+            downloads: Arc::default(),
+            transfers: Arc::default(),
         };
         Ok((service, first))
     }

@@ -11,7 +11,7 @@ const BATCH: u32 = 200;
 
 /// Why a round of sweeping ended early.
 #[derive(Debug, thiserror::Error)]
-enum SweepError {
+pub(crate) enum SweepError {
     #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
@@ -79,7 +79,7 @@ impl Service {
     }
 }
 
-fn fault(error: SweepError) -> Fault {
+pub(crate) fn fault(error: SweepError) -> Fault {
     match error {
         SweepError::Catalog(error) => Fault::Catalog(error),
         // A worker is always granted its own work.

@@ -3,7 +3,7 @@
 //! It never refuses for asking too much: the answer carries the intersection, empty if need be, so that a
 //! private package and none at all look alike. Only a credential that is not valid is refused.
 
-use crate::access::caller;
+use crate::access::{caller, read_facts};
 use crate::identity::Shown;
 use crate::{Denied, Service, TokenError};
 use packhouse_access::{
@@ -70,12 +70,12 @@ impl Service {
         if matches!(request.grant, Grant::Shown(_)) && matches!(presented, Presented::Bearer { .. }) {
             return Err(Denied::Credential.into());
         }
-        let scopes = request.scopes;
+        let (scopes, follow) = (request.scopes, self.settings.redirect_renamed);
         let (token, bound) = self
             .catalog
             .read(move |tx| {
                 let caller = caller::<TokenError>(tx, &presented, now)?.unbound();
-                let bound = granted(tx, &caller, &scopes)?;
+                let bound = granted(tx, &caller, &scopes, follow)?;
                 Ok::<(Option<TokenId>, Bound), TokenError>((caller.token(), bound))
             })
             .await?;
@@ -97,14 +97,17 @@ fn granted<'tx>(
     tx: &mut ReadTx<'_, 'tx>,
     caller: &Caller<'tx>,
     scopes: &[ScopeAsked],
+    follow: bool,
 ) -> Result<Bound, TokenError> {
     let mut bound = Bound::default();
     for scope in scopes {
         match scope {
             ScopeAsked::Catalog => bound.catalog |= decide_list(caller).is_ok(),
             ScopeAsked::Package(name, asked) => {
+                // Both always: a path that leads elsewhere, a private package and none at all take the same work.
                 let facts = tx.facts(caller, name.as_str())?;
-                let granted = actions(&facts, caller.scopes(), *asked);
+                let followed = read_facts(tx, caller, name.as_str(), follow)?;
+                let granted = actions(&facts, &followed, caller.scopes(), *asked);
                 if !granted.is_empty() {
                     bound.packages.push((name.as_str().to_owned(), granted));
                 }
@@ -114,14 +117,14 @@ fn granted<'tx>(
     Ok(bound)
 }
 
-fn actions(facts: &PackageFacts<'_>, scopes: Scopes, asked: Actions) -> Actions {
+fn actions(facts: &PackageFacts<'_>, followed: &PackageFacts<'_>, scopes: Scopes, asked: Actions) -> Actions {
     // Who may create the package will administer it: what their token's scopes allow is theirs.
     let creates = !facts.exists() && decide_create(facts).is_ok();
     let allowed = |may: bool, needs: Scopes, action: Actions| {
         let will = creates && scopes.contains(needs);
         if asked.contains(action) && (may || will) { action } else { Actions::NONE }
     };
-    allowed(decide::<Pull>(facts).is_ok(), Pull::SCOPES, Actions::PULL)
+    allowed(decide::<Pull>(followed).is_ok(), Pull::SCOPES, Actions::PULL)
         .with(allowed(decide::<Push>(facts).is_ok(), Push::SCOPES, Actions::PUSH))
         .with(allowed(decide::<Delete>(facts).is_ok(), Delete::SCOPES, Actions::DELETE))
 }
