@@ -207,7 +207,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     }
 
     /// Whether the package ever had a version.
-    pub fn ever_had_a_version(&mut self, may: &Granted<'tx, Push>) -> Result<bool, CatalogError> {
+    pub fn ever_had_a_version<A: Action>(&mut self, may: &Granted<'tx, A>) -> Result<bool, CatalogError> {
         Ok(self.row(&EVER_A_VERSION, &[may.package().0.into()], |row| row.int(0))?.is_some())
     }
 

@@ -26,6 +26,11 @@ impl<'r> Challenge<'r> {
         Challenge { external_url, scope: String::new(), bearer }
     }
 
+    /// Host and port by which the client reaches this server.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.external_url.split_once("://").map(|(_, host)| host)
+    }
+
     /// The challenge for some actions on a package.
     pub(crate) fn package(&self, name: &str, actions: &str) -> Self {
         self.clone().and(&format!("repository:{name}:{actions}"))

@@ -72,7 +72,8 @@ where
     call.service.may_push(&call.shown, name).await.map_err(failed)?;
     let by_query = !tags.is_empty();
     let bytes = request::read(headers, call.body, "a manifest", call.limits.manifest_bytes_max).await?;
-    let put = PutManifest { reference, tags, media_type, bytes: bytes.into() };
+    let host = call.challenge.host().map(str::to_owned);
+    let put = PutManifest { reference, tags, media_type, bytes: bytes.into(), host };
     let done = call.service.put_manifest(&call.shown, name, put).await.map_err(failed)?;
     let mut answer = Answer::new(StatusCode::CREATED)
         .digest(&done.digest)

@@ -17,6 +17,7 @@ pub use values::{AdminToken, DatabaseUrl, ExternalUrl, LogFormat, SparseManifest
 
 use ipnet::IpNet;
 use packhouse_oci::AccountName;
+use packhouse_service::CreateRepositories;
 use sources::{Gathered, Raw};
 use std::fs::File;
 use std::io::Read;
@@ -48,6 +49,10 @@ pub struct Config {
     pub admin_token: Option<AdminToken>,
     /// `sparse_manifests`
     pub sparse_manifests: SparseManifests,
+    /// `known_forges`
+    pub known_forges: Vec<String>,
+    /// `create_repositories`
+    pub create_repositories: CreateRepositories,
     /// `layer_bytes_max`
     pub layer_bytes_max: u64,
     /// `manifest_bytes_max`
@@ -120,6 +125,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let token_file = from.optional("admin_token_file", path)?;
     let admin_token = admin_token(token, token_file)?;
     let sparse_manifests = from.required("sparse_manifests", values::sparse_manifests)?.0;
+    let known_forges = from.hosts("known_forges")?;
+    let create_repositories = from.required("create_repositories", values::create_repositories)?.0;
     let layer_bytes_max = from.number("layer_bytes_max", 1, 1_000_000_000_000_000)?;
     let manifest_bytes_max = from.number("manifest_bytes_max", 4 << 20, 64 << 20)?;
     let upload_idle_max = from.seconds("upload_idle_seconds_max", 60, 31_536_000)?;
@@ -148,6 +155,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         admin,
         admin_token,
         sparse_manifests,
+        known_forges,
+        create_repositories,
         layer_bytes_max,
         manifest_bytes_max,
         upload_idle_max,
@@ -230,6 +239,17 @@ impl Reader<'_> {
         let shown = nets.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",");
         self.rows.push(Row::given(name, shown, &place));
         Ok(nets)
+    }
+
+    fn hosts(&mut self, name: &'static str) -> Result<Vec<String>, ConfigError> {
+        let (items, place) = match self.gathered.take(name) {
+            Some((Raw::Many(items), place)) => (items, place),
+            Some((Raw::One(text), place)) => (text.split(',').map(str::to_owned).collect(), place),
+            None => (default_of(name).split(',').map(str::to_owned).collect(), Source::Default),
+        };
+        let hosts = values::hosts(&items).map_err(|problem| invalid(name, &place, problem))?;
+        self.rows.push(Row::given(name, hosts.join(","), &place));
+        Ok(hosts)
     }
 
     fn text(&mut self, name: &'static str) -> Result<Option<(String, Source)>, ConfigError> {

@@ -68,6 +68,6 @@ pub use start::{FirstStart, Service, Settings, StartError};
 pub use teams::{NewTeam, ParentChosen, TeamChange};
 pub use token_format::{Secret, checksum, is_well_formed};
 pub use token_service::{Grant, GrantedToken, ScopeAsked, TokenRequest};
-pub use usage::Usage;
 pub use uploads::{Mounted, Part, Session};
+pub use usage::Usage;
 pub use versions::{VersionsPage, VersionsShown};

@@ -2,6 +2,7 @@
 
 use crate::access::{caller, decide_push, may_push};
 use crate::identity::Shown;
+use crate::linking::follow;
 use crate::{PushError, Service};
 use packhouse_access::decide_create;
 use packhouse_catalog::NewManifest;
@@ -18,6 +19,8 @@ pub struct PutManifest {
     pub media_type: Option<MediaType>,
     /// Its bytes. The edge bounds how many.
     pub bytes: Vec<u8>,
+    /// Host and port by which the client reaches this server: its own repositories count as sources.
+    pub host: Option<String>,
 }
 
 /// A manifest that is stored: all of it is on disk.
@@ -84,6 +87,8 @@ impl Service {
             subject: new.parsed.subject.as_ref().map(|subject| subject.digest),
             tags: tags.clone(),
         };
+        let said = self.said(&presented, name, &new.parsed, !tags.is_empty(), put.host.as_deref()).await;
+        let rule = self.settings.create_repositories;
         let needed = needed_blobs(&new.parsed);
         let sparse = self.settings.sparse_manifests;
         let (name, now) = (name.clone(), self.clock.now());
@@ -96,9 +101,15 @@ impl Service {
                         return Err(PushError::MissingBlobs { first: *first, count: missing.len() });
                     }
                 }
+                // Asked before there is one by this push.
+                let first = !said.is_nothing() && !tx.ever_had_a_version(&may)?;
                 let pushed = tx.put_manifest(&may, &new, now)?;
                 for tag in &tags {
                     tx.move_tag(&may, tag, pushed.version, now)?;
+                }
+                if !said.is_nothing() && (first || !tags.is_empty()) {
+                    let caller = caller::<PushError>(tx, &presented, now)?;
+                    follow(tx, &caller, &may, &said, rule, first, now)?;
                 }
                 Ok(())
             })

@@ -1,14 +1,18 @@
 //! The operator's commands: accounts, organizations, tokens, packages. They come over the operator's socket or
 //! from the command line itself, so who gives one holds the data folder; they are callers like all others.
 
+mod people;
+
+pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
+
 use crate::access::caller;
 use crate::error::Fault;
 use crate::identity::hash;
 use crate::token_format::Secret;
-use crate::{Denied, Service};
+use crate::{Denied, Explanation, Service};
 use packhouse_access::{
-    AccountId, Administer, Granted, Operate, PackageFacts, Refused, Role, Scopes, TokenId, UnknownScope,
-    UnknownWord, Visibility, decide, decide_operate, decide_publish,
+    AccountId, Granted, Operate, PackageFacts, Refused, Scopes, TokenId, UnknownScope, UnknownWord,
+    Visibility, decide_operate, decide_publish,
 };
 use packhouse_catalog::{
     Account, AccountKind, CatalogError, Micros, NewToken, Presented, TokenKind, WriteTx,
@@ -105,20 +109,20 @@ pub enum Command {
         /// `private`, `internal` or `public`.
         visibility: String,
     },
-    /// Gives a user a role.
+    /// Gives a role on a package.
     PackageGrant {
         /// On which.
         path: String,
-        /// To whom.
+        /// To whom: a user's or robot's name, `team:SLUG` or `repository:NAME`.
         user: String,
         /// `read`, `write` or `admin`.
         role: String,
     },
-    /// Takes a user's role.
+    /// Takes a role on a package.
     PackageRevoke {
         /// On which.
         path: String,
-        /// Whose.
+        /// Whose: a user's or robot's name, `team:SLUG` or `repository:NAME`.
         user: String,
     },
     /// Lists the roles on a package.
@@ -126,6 +130,8 @@ pub enum Command {
         /// Which.
         path: String,
     },
+    /// Teams, repositories, policies, links of packages.
+    People(PeopleCommand),
 }
 
 /// A user or an organization.
@@ -222,6 +228,16 @@ pub enum Answer {
     Packages(Vec<PackageView>),
     /// Roles.
     Access(Vec<AccessView>),
+    /// Roles on a package.
+    PackageAccess(PackageAccessView),
+    /// What members may do.
+    Policy(PolicyView),
+    /// Teams.
+    Teams(Vec<TeamView>),
+    /// Repositories.
+    Repositories(Vec<RepositoryView>),
+    /// Why, or why not.
+    Explained(Explanation),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -241,7 +257,12 @@ impl std::fmt::Debug for Answer {
             | Answer::Token { .. }
             | Answer::Tokens(_)
             | Answer::Packages(_)
-            | Answer::Access(_) => f.write_str("Answer(…)"),
+            | Answer::Access(_)
+            | Answer::PackageAccess(_)
+            | Answer::Policy(_)
+            | Answer::Teams(_)
+            | Answer::Repositories(_)
+            | Answer::Explained(_) => f.write_str("Answer(…)"),
         }
     }
 }
@@ -265,10 +286,14 @@ enum OperatorError {
     NoMember { org: String, user: String },
     #[error("`{user}` is the last owner of `{org}`; make another owner first")]
     LastOwner { org: String, user: String },
-    #[error("`{user}` has no role of their own on `{path}`")]
-    NoRole { path: String, user: String },
     #[error("there is no working token {0}; `packhouse token list` shows which there are")]
     NoToken(i64),
+    #[error("there is no `{0}`")]
+    Absent(String),
+    #[error("there is no team `{0}`; `packhouse team list` shows which there are")]
+    NoTeam(String),
+    #[error("{0}")]
+    Rule(String),
     #[error("a token's name has at most 100 characters")]
     LongName,
     #[error(transparent)]
@@ -323,11 +348,13 @@ impl Service {
                     Command::TokenCreate { .. } | Command::TokenList { .. } | Command::TokenRevoke { .. } => {
                         desk.tokens(tx, &may, &command)
                     }
-                    Command::PackageList { .. }
-                    | Command::PackageVisibility { .. }
-                    | Command::PackageGrant { .. }
+                    Command::PackageList { .. } | Command::PackageVisibility { .. } => {
+                        desk.packages(tx, &may, &command)
+                    }
+                    Command::PackageGrant { .. }
                     | Command::PackageRevoke { .. }
-                    | Command::PackageAccess { .. } => desk.packages(tx, &may, &command),
+                    | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
+                    Command::People(command) => people::people(tx, &operator, command, now),
                 }
             })
             .await
@@ -381,8 +408,8 @@ impl Desk<'_> {
     ) -> Result<Answer, OperatorError> {
         match command {
             Command::UserCreate { name, site_admin } => {
-                let name = account_name(name)?;
-                tx.create_account(may, name.as_str(), AccountKind::User, *site_admin, self.now)?
+                let (login, name) = (name, account_name(name)?);
+                tx.create_account(may, login, AccountKind::User, *site_admin, self.now)?
                     .ok_or_else(|| OperatorError::Taken(name.to_string()))?;
                 done(format!("user `{name}` was made; `packhouse token create {name}` gives them a token"))
             }
@@ -411,9 +438,9 @@ impl Desk<'_> {
     ) -> Result<Answer, OperatorError> {
         match command {
             Command::OrgCreate { name, owner } => {
-                let (name, owner) = (account_name(name)?, user(tx, owner)?);
+                let (login, name, owner) = (name, account_name(name)?, user(tx, owner)?);
                 let made = tx
-                    .create_account(may, name.as_str(), AccountKind::Organization, false, self.now)?
+                    .create_account(may, login, AccountKind::Organization, false, self.now)?
                     .ok_or_else(|| OperatorError::Taken(name.to_string()))?;
                 tx.put_member(may, made, owner.id, true)?;
                 done(format!("organization `{name}` was made; `{}` owns it", owner.name))
@@ -522,30 +549,6 @@ impl Desk<'_> {
                 tx.set_visibility(&may, self.now)?;
                 done(format!("`{}` is {visibility} now", may.path()))
             }
-            Command::PackageGrant { path, user: name, role } => {
-                let role: Role = role.parse()?;
-                let user = user(tx, name)?;
-                let admin = administer(tx, path, self.now)?;
-                tx.grant(&admin, user.id, role, self.now)?;
-                done(format!("`{}` has the role {role} on `{}`", user.name, admin.path()))
-            }
-            Command::PackageRevoke { path, user: name } => {
-                let user = user(tx, name)?;
-                let admin = administer(tx, path, self.now)?;
-                if !tx.revoke(&admin, user.id)? {
-                    return Err(OperatorError::NoRole { path: admin.path().to_owned(), user: user.name });
-                }
-                done(format!("`{}` has no role of their own on `{}` any more", user.name, admin.path()))
-            }
-            Command::PackageAccess { path } => {
-                let admin = administer(tx, path, self.now)?;
-                let rows = tx.access(&admin, LIST_MAX)?.into_iter();
-                let view = |row: packhouse_catalog::AccessRow| AccessView {
-                    user: row.account,
-                    role: row.role.as_str().to_owned(),
-                };
-                Ok(Answer::Access(rows.map(view).collect()))
-            }
             command => {
                 let namespace = match command {
                     Command::PackageList { namespace: Some(name) } => Some(namespace(tx, name)?),
@@ -568,14 +571,6 @@ fn namespace(tx: &mut WriteTx<'_, '_>, name: &str) -> Result<AccountId, Operator
     let name = account_name(name)?;
     let found = tx.account(name.as_str())?;
     found.map(|account| account.id).ok_or_else(|| OperatorError::NoUser(name.to_string()))
-}
-
-fn administer<'tx>(
-    tx: &mut WriteTx<'_, 'tx>,
-    path: &str,
-    now: Micros,
-) -> Result<Granted<'tx, Administer>, OperatorError> {
-    Ok(decide::<Administer>(&package_facts(tx, path, now)?)?)
 }
 
 fn package_facts<'tx>(

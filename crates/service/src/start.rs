@@ -4,11 +4,11 @@ use crate::Denied;
 use crate::bearer::Keys;
 use crate::clock::Clock;
 use crate::downloads::Downloads;
-use crate::usage::Transfers;
 use crate::identity::hash;
 use crate::linking::CreateRepositories;
 use crate::rate_limits::{Limits, RateSettings};
 use crate::token_format::Secret;
+use crate::usage::Transfers;
 use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
 use packhouse_blobs::{BlobError, FileStore};
 use packhouse_catalog::{

@@ -112,6 +112,8 @@ impl Town {
             return package;
         }
         self.owner().push(&package, "1.0", manifest).await;
+        // Who is no member gets a role while the package is public, and keeps it when it is closed.
+        self.house.make(&package, "public").await;
         self.house.grant(&package, "reader", "read").await;
         self.house.grant(&package, "writer", "write").await;
         if let Some(visibility) = kind.strip_suffix(" package") {

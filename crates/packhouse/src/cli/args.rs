@@ -3,7 +3,7 @@
 use super::duration;
 use super::flags::ConfigFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use packhouse_service::operator::Command;
+use packhouse_service::operator::{Command, PeopleCommand};
 use std::path::PathBuf;
 
 /// Your own ghcr.io: a container registry in one program.
@@ -64,6 +64,27 @@ Examples:
     Token {
         #[command(subcommand)]
         act: TokenAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Make teams, choose their members and the repositories they work on
+    Team {
+        #[command(subcommand)]
+        act: TeamAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Make records of repositories, which packages are linked to, and choose who works on them
+    Repo {
+        #[command(subcommand)]
+        act: RepoAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Say why somebody may do something, or why not
+    Access {
+        #[command(subcommand)]
+        act: AccessAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },
@@ -187,6 +208,31 @@ pub(super) enum OrgAct {
         /// The organization
         org: String,
     },
+    /// Show what members may do, after changing what is given
+    #[command(after_help = "\
+Examples:
+  packhouse org policy octo
+  packhouse org policy octo --packages private,internal --default internal
+  packhouse org policy octo --base-role none --members-create-repositories false")]
+    Policy {
+        /// The organization
+        org: String,
+        /// Visibilities that members may give to packages: private, internal, public; owners are not bound
+        #[arg(long, value_delimiter = ',', value_name = "VISIBILITY,…")]
+        packages: Option<Vec<Visibility>>,
+        /// Visibility of a new package
+        #[arg(long, value_name = "VISIBILITY")]
+        default: Option<Visibility>,
+        /// Whether packages that are linked by their first push inherit the repository's access
+        #[arg(long, value_name = "true|false")]
+        inherit: Option<bool>,
+        /// What each member may in each repository
+        #[arg(long, value_name = "ROLE")]
+        base_role: Option<BaseRole>,
+        /// Whether members may make repositories
+        #[arg(long, value_name = "true|false")]
+        members_create_repositories: Option<bool>,
+    },
 }
 
 impl OrgAct {
@@ -199,6 +245,16 @@ impl OrgAct {
             }
             Self::RemoveMember { org, user } => Command::OrgRemoveMember { org, user },
             Self::Members { org } => Command::OrgMembers { org },
+            Self::Policy { org, packages, default, inherit, base_role, members_create_repositories } => {
+                Command::People(PeopleCommand::OrgPolicy {
+                    org,
+                    packages: packages.map(|kinds| kinds.iter().map(word).collect()),
+                    default: default.as_ref().map(word),
+                    inherit,
+                    base_role: base_role.as_ref().map(word),
+                    members_create_repositories,
+                })
+            }
         }
     }
 }
@@ -274,6 +330,250 @@ pub(super) enum PackageRole {
     Admin,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum BaseRole {
+    /// Nothing by being a member
+    None,
+    /// Read
+    Read,
+    /// Read and write
+    Write,
+    /// Everything
+    Admin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RepositoryRole {
+    /// Read
+    Read,
+    /// Read, and manage issues
+    Triage,
+    /// Read and write
+    Write,
+    /// Write, and manage without what is destructive
+    Maintain,
+    /// Everything
+    Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TeamAct {
+    /// List the teams of an organization
+    List {
+        /// The organization
+        org: String,
+    },
+    /// Make a team
+    #[command(after_help = "\
+Example:
+  packhouse team create octo \"Web people\" --parent engineering")]
+    Create {
+        /// The organization
+        org: String,
+        /// Its name; `Web people` is found as `web-people`
+        name: String,
+        /// What it is for
+        #[arg(long)]
+        description: Option<String>,
+        /// Only its members and the organization's owners see it
+        #[arg(long, conflicts_with = "parent")]
+        secret: bool,
+        /// The team above it, whose roles it has too
+        #[arg(long, value_name = "TEAM")]
+        parent: Option<String>,
+    },
+    /// Delete a team with its roles
+    Delete {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+    },
+    /// List members
+    Members {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+    },
+    /// Put a member of the organization into a team
+    AddMember {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+        /// The user
+        user: String,
+        /// May change the team too
+        #[arg(long)]
+        maintainer: bool,
+    },
+    /// Take somebody out of a team
+    RemoveMember {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+        /// The user
+        user: String,
+    },
+    /// Give a team a role in a repository of the organization
+    Grant {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+        /// The repository's name
+        repository: String,
+        /// The role
+        role: RepositoryRole,
+    },
+    /// Take a team's role in a repository
+    Revoke {
+        /// The organization
+        org: String,
+        /// The team
+        team: String,
+        /// The repository's name
+        repository: String,
+    },
+}
+
+impl TeamAct {
+    pub(super) fn command(self) -> Command {
+        Command::People(match self {
+            Self::List { org } => PeopleCommand::TeamList { org },
+            Self::Create { org, name, description, secret, parent } => {
+                PeopleCommand::TeamCreate { org, name, description, secret, parent }
+            }
+            Self::Delete { org, team } => PeopleCommand::TeamDelete { org, team },
+            Self::Members { org, team } => PeopleCommand::TeamMembers { org, team },
+            Self::AddMember { org, team, user, maintainer } => {
+                PeopleCommand::TeamAddMember { org, team, user, maintainer }
+            }
+            Self::RemoveMember { org, team, user } => PeopleCommand::TeamRemoveMember { org, team, user },
+            Self::Grant { org, team, repository, role } => {
+                PeopleCommand::TeamRole { org, team, repository, role: Some(word(&role)) }
+            }
+            Self::Revoke { org, team, repository } => {
+                PeopleCommand::TeamRole { org, team, repository, role: None }
+            }
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RepoAct {
+    /// List the repositories of a user or an organization
+    List {
+        /// The owner
+        owner: String,
+    },
+    /// Make the record of a repository
+    Create {
+        /// The repository, as in `octo/app`
+        path: String,
+        /// Who may see it without a role
+        #[arg(long, value_enum, default_value = "private")]
+        visibility: Visibility,
+        /// What it is
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// Delete the record of a repository; packages that were linked to it stay
+    Delete {
+        /// The repository
+        path: String,
+    },
+    /// Choose who may see a repository without a role
+    Visibility {
+        /// The repository
+        path: String,
+        /// Who
+        visibility: Visibility,
+    },
+    /// List who has a role of their own in a repository
+    Collaborators {
+        /// The repository
+        path: String,
+    },
+    /// Give a user a role in a repository
+    Grant {
+        /// The repository
+        path: String,
+        /// The user
+        user: String,
+        /// The role
+        role: RepositoryRole,
+    },
+    /// Take a user's role in a repository
+    Revoke {
+        /// The repository
+        path: String,
+        /// The user
+        user: String,
+    },
+}
+
+impl RepoAct {
+    pub(super) fn command(self) -> Command {
+        Command::People(match self {
+            Self::List { owner } => PeopleCommand::RepoList { owner },
+            Self::Create { path, visibility, description } => {
+                PeopleCommand::RepoCreate { path, visibility: word(&visibility), description }
+            }
+            Self::Delete { path } => PeopleCommand::RepoDelete { path },
+            Self::Visibility { path, visibility } => {
+                PeopleCommand::RepoVisibility { path, visibility: word(&visibility) }
+            }
+            Self::Collaborators { path } => PeopleCommand::RepoCollaborators { path },
+            Self::Grant { path, user, role } => {
+                PeopleCommand::RepoRole { path, user, role: Some(word(&role)) }
+            }
+            Self::Revoke { path, user } => PeopleCommand::RepoRole { path, user, role: None },
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PackageAction {
+    Pull,
+    Push,
+    Delete,
+    Restore,
+    Administer,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccessAct {
+    /// What a user may do to a package with a token of all scopes, and every reason
+    #[command(after_help = "\
+Example:
+  packhouse access explain mona octo/app --action push")]
+    Explain {
+        /// The user or robot
+        user: String,
+        /// The package; it need not exist
+        path: String,
+        /// What they would do
+        #[arg(long, value_enum, default_value = "pull")]
+        action: PackageAction,
+    },
+}
+
+impl AccessAct {
+    pub(super) fn command(self) -> Command {
+        let Self::Explain { user, path, action } = self;
+        Command::People(PeopleCommand::AccessExplain { user, path, action: word(&action) })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PackageAct {
     /// List packages
@@ -288,21 +588,43 @@ pub(super) enum PackageAct {
         /// Who
         visibility: Visibility,
     },
-    /// Give a user a role
+    /// Give a role to a user, a team or the workflows of a repository
     Grant {
         /// The package
         path: String,
-        /// The user
+        /// The user, or `team:SLUG`, or `repository:NAME`
         user: String,
         /// The role
         role: PackageRole,
     },
-    /// Take a user's role
+    /// Take a role
     Revoke {
         /// The package
         path: String,
-        /// The user
+        /// The user, or `team:SLUG`, or `repository:NAME`
         user: String,
+    },
+    /// Link a package to a repository of the same owner
+    Link {
+        /// The package
+        path: String,
+        /// The repository's name
+        repository: String,
+        /// Take the repository's access in place of the package's own roles
+        #[arg(long)]
+        inherit: bool,
+    },
+    /// Take a package's link away, and the access that came with it
+    Unlink {
+        /// The package
+        path: String,
+    },
+    /// Switch whether a package has the access of its repository; on, its own roles are dropped
+    Inherit {
+        /// The package
+        path: String,
+        /// on or off
+        state: Switch,
     },
     /// List who has a role of their own on a package
     Access {
@@ -321,6 +643,13 @@ impl PackageAct {
             Self::Grant { path, user, role } => Command::PackageGrant { path, user, role: word(&role) },
             Self::Revoke { path, user } => Command::PackageRevoke { path, user },
             Self::Access { path } => Command::PackageAccess { path },
+            Self::Link { path, repository, inherit } => {
+                Command::People(PeopleCommand::PackageLink { path, repository, inherit })
+            }
+            Self::Unlink { path } => Command::People(PeopleCommand::PackageUnlink { path }),
+            Self::Inherit { path, state } => {
+                Command::People(PeopleCommand::PackageInherit { path, inherit: state == Switch::On })
+            }
         }
     }
 }

@@ -4,7 +4,11 @@ use crate::config::Row;
 use anyhow::{Context, bail};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use jiff::Timestamp;
-use packhouse_service::operator::{AccessView, AccountView, Answer, MemberView, PackageView, TokenView};
+use packhouse_service::Explanation;
+use packhouse_service::operator::{
+    AccessView, AccountView, Answer, MemberView, PackageAccessView, PackageView, PolicyView, RepositoryView,
+    TeamView, TokenView,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -66,6 +70,11 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Tokens(rows) => serde_json::to_value(rows)?,
         Answer::Packages(rows) => serde_json::to_value(rows)?,
         Answer::Access(rows) => serde_json::to_value(rows)?,
+        Answer::PackageAccess(access) => serde_json::to_value(access)?,
+        Answer::Policy(policy) => serde_json::to_value(policy)?,
+        Answer::Teams(rows) => serde_json::to_value(rows)?,
+        Answer::Repositories(rows) => serde_json::to_value(rows)?,
+        Answer::Explained(explanation) => serde_json::to_value(explanation)?,
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -97,7 +106,12 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         }
         Answer::Tokens(rows) => tokens(&rows),
         Answer::Packages(rows) => packages(&rows),
-        Answer::Access(rows) => access(&rows),
+        Answer::Access(rows) => access(&rows, "nobody has a role of their own"),
+        Answer::PackageAccess(access) => package_access(&access),
+        Answer::Policy(view) => policy(&view),
+        Answer::Teams(rows) => teams(&rows),
+        Answer::Repositories(rows) => repositories(&rows),
+        Answer::Explained(explanation) => explained(&explanation),
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -147,12 +161,67 @@ fn packages(rows: &[PackageView]) -> String {
     rows_or(rows.len(), &mut table, "no packages yet; the first push makes one")
 }
 
-fn access(rows: &[AccessView]) -> String {
+fn access(rows: &[AccessView], none: &str) -> String {
     let mut table = table(["user", "role"]);
     for row in rows {
         table.add_row([&row.user, &row.role]);
     }
-    rows_or(rows.len(), &mut table, "nobody has a role of their own; the namespace's owners have all rights")
+    rows_or(rows.len(), &mut table, none)
+}
+
+fn package_access(view: &PackageAccessView) -> String {
+    match (&view.repository, view.inherits) {
+        (Some(repository), true) => {
+            format!("has the access of the repository {repository}, and no roles of its own\n")
+        }
+        (_, _) => {
+            access(&view.roles, "nobody has a role of their own; the namespace's owners have all rights")
+        }
+    }
+}
+
+fn policy(view: &PolicyView) -> String {
+    let mut table = table(["members", "may"]);
+    let packages = if view.packages.is_empty() { "none".to_owned() } else { view.packages.join(", ") };
+    let flag = |flag| if flag { "yes" } else { "no" }.to_owned();
+    table.add_row(["have packages".to_owned(), packages]);
+    table.add_row(["visibility of new packages".to_owned(), view.default.clone()]);
+    table.add_row(["linked packages inherit access".to_owned(), flag(view.inherit)]);
+    table.add_row(["role in each repository".to_owned(), view.base_role.clone()]);
+    table.add_row(["make repositories".to_owned(), flag(view.members_create_repositories)]);
+    lines(&mut table)
+}
+
+fn teams(rows: &[TeamView]) -> String {
+    let mut table = table(["id", "team", "name", "privacy", "parent", "members", "repositories"]);
+    for row in rows {
+        let parent = row.parent.clone().unwrap_or_default();
+        let (members, repositories) = (row.members.to_string(), row.repositories.to_string());
+        let (id, slug, name) = (row.id.to_string(), row.slug.clone(), row.name.clone());
+        table.add_row([id, slug, name, row.privacy.clone(), parent, members, repositories]);
+    }
+    rows_or(rows.len(), &mut table, "no teams yet; `packhouse team create ORG NAME` makes one")
+}
+
+fn repositories(rows: &[RepositoryView]) -> String {
+    let mut table = table(["id", "repository", "visibility", "created"]);
+    for row in rows {
+        table.add_row([row.id.to_string(), row.path.clone(), row.visibility.clone(), time(row.created_at)]);
+    }
+    rows_or(rows.len(), &mut table, "no repositories yet; `packhouse repo create OWNER/NAME` makes one")
+}
+
+fn explained(explanation: &Explanation) -> String {
+    let mut text = format!("{}\n", explanation.decision);
+    if !explanation.roles.is_empty() {
+        let mut table = table(["role", "because"]);
+        for reason in &explanation.roles {
+            table.add_row([&reason.role, &reason.because]);
+        }
+        text.push('\n');
+        text.push_str(&lines(&mut table));
+    }
+    text
 }
 
 fn rows_or(count: usize, table: &mut Table, none: &str) -> String {

@@ -186,6 +186,28 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
+        name: "known_forges",
+        section: Section::Content,
+        placeholder: "HOST,…",
+        allowed: "host names, with a port or without, at most 64; a list in the file, separated by commas elsewhere",
+        default: Fallback::Value("github.com"),
+        about: "Forges whose repositories count when an image's label `org.opencontainers.image.source` names one: \
+                the package is then linked to the repository of the same owner and name here. This server's own \
+                host always counts.",
+        secret: false,
+    },
+    Key {
+        name: "create_repositories",
+        section: Section::Content,
+        placeholder: "never|own|members",
+        allowed: "`never`, `own` or `members`",
+        default: Fallback::Value("own"),
+        about: "Whether a label makes the record of a repository that it mentions first: never, in one's own \
+                namespace and in organizations one owns, or for members of organizations that let them make \
+                repositories too.",
+        secret: false,
+    },
+    Key {
         name: "layer_bytes_max",
         section: Section::Content,
         placeholder: "BYTES",

@@ -4,6 +4,7 @@
 
 use ipnet::IpNet;
 use packhouse_oci::{AccountName, NameError};
+use packhouse_service::CreateRepositories;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -174,6 +175,28 @@ pub(super) fn sparse_manifests(text: &str) -> Result<SparseManifests, String> {
         "allow" => Ok(SparseManifests::Allow),
         "refuse" => Ok(SparseManifests::Refuse),
         _ => Err(format!("`{text}` is neither")),
+    }
+}
+
+pub(super) fn hosts(items: &[String]) -> Result<Vec<String>, String> {
+    let items = items.iter().map(|item| item.trim()).filter(|item| !item.is_empty());
+    let hosts: Vec<String> = items.map(str::to_ascii_lowercase).collect();
+    if hosts.len() > 64 {
+        return Err(format!("it has {} entries", hosts.len()));
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    match hosts.iter().find(|host| !host.chars().all(good)) {
+        Some(host) => Err(format!("`{host}` is not a host name")),
+        None => Ok(hosts),
+    }
+}
+
+pub(super) fn create_repositories(text: &str) -> Result<CreateRepositories, String> {
+    match text {
+        "never" => Ok(CreateRepositories::Never),
+        "own" => Ok(CreateRepositories::Own),
+        "members" => Ok(CreateRepositories::Members),
+        _ => Err(format!("`{text}` is none of them")),
     }
 }
 

@@ -52,6 +52,8 @@ fn settings(config: &Config) -> Settings {
     Settings {
         admin_token: config.admin_token.as_ref().map(|token| Secret::given(token.reveal())),
         sparse_manifests: config.sparse_manifests == SparseManifests::Allow,
+        known_forges: config.known_forges.clone(),
+        create_repositories: config.create_repositories,
         layer_bytes_max: config.layer_bytes_max,
         upload_idle_seconds_max: config.upload_idle_max.as_secs(),
         token_seconds: config.token_life.as_secs(),
