@@ -373,7 +373,8 @@ const TOKENS_OF_PLACES: [&str; 28] = [
 const BEARERS_OF_PLACES: [&str; 6] =
     ["all>pull", "all>push", "all>all", "all>catalog", "fine-owner-admin>all", "fine-package-read>all"];
 
-fn tokens_of_places() -> Vec<&'static str> {
+/// The tokens of those parts that are about no package.
+pub(crate) fn tokens_of_places() -> Vec<&'static str> {
     [TOKENS_OF_PLACES.as_slice(), &BEARERS_OF_PLACES].concat()
 }
 

@@ -3,22 +3,24 @@
 //!
 //! The rows are written here by SQL, so that the table holds the facts and not how the rows come to be.
 
-#[path = "../../../access/tests/decisions/permissions/decided.rs"]
+#[path = "../../../../access/tests/decisions/permissions/decided.rs"]
 mod decided;
-#[path = "../../../access/tests/decisions/permissions/table.rs"]
+#[path = "../../../../access/tests/decisions/permissions/table.rs"]
 mod table;
 
-use crate::house::{House, NOW, hash_of, on_every_database};
+mod places;
+mod world;
+
+use crate::house::{House, NOW, on_every_database};
 use packhouse_access::{
-    Action, Administer, Because, Caller, Delete, PackageFacts, Pull, Push, Refused, RepositoryRole, Restore,
-    Role, Scopes, See, TokenId, Visibility, decide, decide_create, decide_list, decide_publish,
-    explain_roles,
+    Action, Administer, Because, Caller, Delete, PackageFacts, Pull, Push, Refused, Restore, See, Visibility,
+    decide, decide_create, decide_list, decide_list_in, decide_publish, explain_roles,
 };
-use packhouse_catalog::{CatalogError, Presented, ReadTx};
+use packhouse_catalog::{CatalogError, Presented, ReadTx, Window};
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use table::{Chosen, IN_ORGANIZATION, Kind, LINKS, OF_USER, TOKENS};
+use table::{IN_ORGANIZATION, LINKS, OF_USER, TOKENS};
+use world::{POLICIES, World, owner_of};
 
 on_every_database!(
     everyone_does_what_the_table_says,
@@ -29,314 +31,6 @@ on_every_database!(
     who_is_suspended_or_shows_what_has_ended_is_nobody,
     a_robot_owns_nothing_not_even_its_own_name,
 );
-
-const USER: i64 = 1;
-const ORGANIZATION: i64 = 2;
-const ROBOT: i64 = 3;
-const CLASSIC: i64 = 1;
-const FINE_GRAINED: i64 = 3;
-
-/// Rows to insert, each with an id of the world's own.
-#[derive(Default)]
-struct Rows {
-    ids: i64,
-    text: HashMap<&'static str, String>,
-}
-
-impl Rows {
-    fn id(&mut self) -> i64 {
-        self.ids += 1;
-        self.ids
-    }
-
-    /// A row of a table with its columns.
-    fn add(&mut self, into: &'static str, row: &str) {
-        let text = self.text.entry(into).or_default();
-        let comma = if text.is_empty() { "" } else { "," };
-        write!(text, "{comma}({row})").unwrap();
-    }
-
-    fn insert(mut self, house: &House) {
-        let order = [
-            "accounts (id, name, login, kind, site_admin, organization_id, role, created_at, updated_at)",
-            "memberships (organization_id, account_id, owner)",
-            POLICIES,
-            "teams (id, organization_id, slug, name, secret, parent_id, created_at, updated_at)",
-            "team_members (team_id, account_id, maintainer)",
-            "repositories (id, owner_id, path, name, visibility, default_branch, created_at, updated_at)",
-            "repository_accounts (repository_id, account_id, role)",
-            "repository_teams (repository_id, team_id, role)",
-            "packages (id, owner_id, path, visibility, repository_id, inherits, created_at)",
-            "package_grants (package_id, account_id, role, granted_at)",
-            "package_teams (package_id, team_id, role, granted_at)",
-            "tokens (id, account_id, kind, name, hash, scopes, created_at)",
-            "token_limits (token_id, owner_id, package_id, role)",
-        ];
-        for into in order {
-            if let Some(rows) = self.text.remove(into) {
-                house.database.run(&format!("INSERT INTO {into} VALUES {rows}"));
-            }
-        }
-        assert!(self.text.is_empty(), "rows of no table: {:?}", self.text.keys());
-    }
-}
-
-const POLICIES: &str = "policies (organization_id, packages_private, packages_internal, packages_public,
-    packages_default, packages_inherit, base_role, members_create_repositories)";
-
-/// The world of the table: an organization for each link, and a user for each that a user's package can have, with
-/// every caller of the table's and every token of theirs.
-struct World {
-    postgres: bool,
-    rows: Rows,
-    /// Owns packages, and is not asked about.
-    globex: i64,
-    /// By caller's name and token's word.
-    tokens: HashMap<(String, &'static str), TokenId>,
-}
-
-/// The name of who owns the packages.
-fn owner_of(place: &str, link: &str) -> String {
-    if place == "user" { format!("user-{link}-owner") } else { format!("organization-{link}") }
-}
-
-impl World {
-    fn new(house: &House) -> World {
-        let postgres = house.is_on_postgres();
-        let mut world = World { postgres, rows: Rows::default(), globex: 0, tokens: HashMap::new() };
-        world.globex = world.account("globex", ORGANIZATION, false, None);
-        for link in LINKS {
-            world.organization(link);
-        }
-        for link in ["none", "linked", "inherits"] {
-            world.user(link);
-        }
-        std::mem::take(&mut world.rows).insert(house);
-        world
-    }
-
-    fn account(
-        &mut self,
-        name: &str,
-        kind: i64,
-        site_admin: bool,
-        robot: Option<(i64, Option<Role>)>,
-    ) -> i64 {
-        let id = self.rows.id();
-        let number = |value: Option<i64>| value.map_or("NULL".to_owned(), |value| value.to_string());
-        let organization = number(robot.map(|(organization, _)| organization));
-        let role = number(robot.and_then(|(_, role)| role).map(Role::number));
-        let admin = i64::from(site_admin);
-        self.rows.add(
-            "accounts (id, name, login, kind, site_admin, organization_id, role, created_at, updated_at)",
-            &format!("{id}, '{name}', '{name}', {kind}, {admin}, {organization}, {role}, 1, 1"),
-        );
-        id
-    }
-
-    fn organization(&mut self, link: &str) {
-        let name = owner_of("organization", link);
-        let organization = self.account(&name, ORGANIZATION, false, None);
-        let base = match link {
-            "inherits-base-none" => Some(0),
-            "inherits-base-write" => Some(RepositoryRole::Write.number()),
-            // No row: the default, read.
-            _ => None,
-        };
-        if let Some(base) = base {
-            self.rows.add(POLICIES, &format!("{organization}, 1, 1, 1, 0, 1, {base}, 1"));
-        }
-        let packages = self.packages(organization, &name, link, &["private", "internal", "public"]);
-        let repository = self.repository(organization, &name);
-        let teams = self.teams(organization, repository, &packages);
-        for by in IN_ORGANIZATION {
-            let robot = match by {
-                "robot" | "robot-named-write" => Some((organization, None)),
-                "other-robot" => Some((self.globex, Some(Role::Admin))),
-                _ => by.strip_prefix("robot-").map(|role| (organization, Some(role.parse().unwrap()))),
-            };
-            let Some(account) = self.caller(&format!("organization-{link}"), by, robot) else { continue };
-            let team = teams.get(by.strip_prefix("named-read-").unwrap_or(by));
-            if by == "member" || by == "owner" || team.is_some() {
-                let row = format!("{organization}, {account}, {}", i64::from(by == "owner"));
-                self.rows.add("memberships (organization_id, account_id, owner)", &row);
-            }
-            if let Some(team) = team {
-                let row = format!("{team}, {account}, 0");
-                self.rows.add("team_members (team_id, account_id, maintainer)", &row);
-            }
-            self.grants(by.strip_prefix("robot-").unwrap_or(by), account, &packages, repository);
-            self.tokens_of(&format!("organization-{link}-{by}"), account, organization, &packages);
-        }
-    }
-
-    fn user(&mut self, link: &str) {
-        let owner = self.caller(&format!("user-{link}"), "owner", None).unwrap();
-        let name = owner_of("user", link);
-        let packages = self.packages(owner, &name, link, &["private", "public"]);
-        let repository = self.repository(owner, &name);
-        for by in OF_USER {
-            let robot = (by == "other-robot").then_some((self.globex, Some(Role::Admin)));
-            let account = match by {
-                "owner" => Some(owner),
-                _ => self.caller(&format!("user-{link}"), by, robot),
-            };
-            let Some(account) = account else { continue };
-            self.grants(by, account, &packages, repository);
-            self.tokens_of(&format!("user-{link}-{by}"), account, owner, &packages);
-        }
-    }
-
-    /// The account of a caller, who is one.
-    fn caller(&mut self, at: &str, by: &str, robot: Option<(i64, Option<Role>)>) -> Option<i64> {
-        if ["anonymous", "worker", "operator"].contains(&by) {
-            return None;
-        }
-        let kind = if robot.is_some() { ROBOT } else { USER };
-        Some(self.account(&format!("{at}-{by}"), kind, by == "site-admin", robot))
-    }
-
-    /// A package of each visibility, which gets the repository that is made next, and one that is not asked about.
-    fn packages(&mut self, owner: i64, at: &str, link: &str, visibilities: &[&str]) -> Vec<i64> {
-        let first = self.rows.ids + 1;
-        let repository = first + i64::try_from(visibilities.len()).unwrap() + 1;
-        let linked = if link == "none" { "NULL".to_owned() } else { repository.to_string() };
-        let inherits = i64::from(link.starts_with("inherits"));
-        let mut packages = Vec::new();
-        for name in visibilities.iter().chain(&["other"]) {
-            let (id, visibility) = (self.rows.id(), name.parse().unwrap_or(Visibility::Private).number());
-            self.rows.add(
-                "packages (id, owner_id, path, visibility, repository_id, inherits, created_at)",
-                &format!("{id}, {owner}, '{at}/{name}', {visibility}, {linked}, {inherits}, 1"),
-            );
-            packages.push(id);
-        }
-        packages
-    }
-
-    fn repository(&mut self, owner: i64, at: &str) -> i64 {
-        let id = self.rows.id();
-        self.rows.add(
-            "repositories (id, owner_id, path, name, visibility, default_branch, created_at, updated_at)",
-            &format!("{id}, {owner}, '{at}/source', 'source', 0, 'main', 1, 1"),
-        );
-        id
-    }
-
-    /// The teams that callers are in, by the caller's name; those above and below lie two apart.
-    fn teams(&mut self, organization: i64, repository: i64, packages: &[i64]) -> HashMap<String, i64> {
-        let mut teams = HashMap::new();
-        let mut team = |rows: &mut Rows, slug: &str, parent: Option<i64>| {
-            let id = rows.id();
-            let parent = parent.map_or("NULL".to_owned(), |parent| parent.to_string());
-            rows.add(
-                "teams (id, organization_id, slug, name, secret, parent_id, created_at, updated_at)",
-                &format!("{id}, {organization}, '{slug}', '{slug}', 0, {parent}, 1, 1"),
-            );
-            teams.insert(slug.to_owned(), id);
-            id
-        };
-        for role in ["read", "write", "admin"] {
-            let slug = format!("team-{role}");
-            let above = team(&mut self.rows, &format!("above-{slug}"), None);
-            let between = team(&mut self.rows, &format!("between-{slug}"), Some(above));
-            let itself = team(&mut self.rows, &slug, Some(between));
-            let below = team(&mut self.rows, &format!("below-{slug}"), Some(itself));
-            team(&mut self.rows, &format!("under-{slug}"), Some(below));
-            let number = role.parse::<Role>().unwrap().number();
-            for package in packages {
-                let row = format!("{package}, {itself}, {number}, 1");
-                self.rows.add("package_teams (package_id, team_id, role, granted_at)", &row);
-            }
-        }
-        for role in ["read", "triage", "write", "maintain", "admin"] {
-            let slug = format!("repository-team-{role}");
-            let above = team(&mut self.rows, &format!("above-{slug}"), None);
-            let itself = team(&mut self.rows, &slug, Some(above));
-            team(&mut self.rows, &format!("under-{slug}"), Some(itself));
-            let number = role.parse::<RepositoryRole>().unwrap().number();
-            let row = format!("{repository}, {itself}, {number}");
-            self.rows.add("repository_teams (repository_id, team_id, role)", &row);
-        }
-        teams
-    }
-
-    /// What a caller's name says is granted to them by name, on the package and in the repository.
-    fn grants(&mut self, by: &str, account: i64, packages: &[i64], repository: i64) {
-        let words: Vec<_> = by.split('-').collect();
-        for pair in words.windows(2) {
-            match pair {
-                ["named", role] => {
-                    let role = role.parse::<Role>().unwrap().number();
-                    for package in packages {
-                        let row = format!("{package}, {account}, {role}, 1");
-                        self.rows.add("package_grants (package_id, account_id, role, granted_at)", &row);
-                    }
-                }
-                ["collaborator", role] => {
-                    let role = role.parse::<RepositoryRole>().unwrap().number();
-                    let row = format!("{repository}, {account}, {role}");
-                    self.rows.add("repository_accounts (repository_id, account_id, role)", &row);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Every token of an account; of the packages, the last is not asked about.
-    fn tokens_of(&mut self, name: &str, account: i64, owner: i64, packages: &[i64]) {
-        let (other, asked) = packages.split_last().unwrap();
-        for word in TOKENS.into_iter().filter(|word| !word.contains('>')) {
-            let (id, kind) = (self.rows.id(), table::token(word).kind);
-            let (number, scopes) = match kind {
-                // Scopes that must not count.
-                Kind::Fine(_) => (FINE_GRAINED, Scopes::ALL),
-                _ => (CLASSIC, decided::scopes(&kind)),
-            };
-            let hash: String =
-                hash_of(&format!("{name} {word}")).iter().map(|byte| format!("{byte:02x}")).collect();
-            let hash = if self.postgres { format!("'\\x{hash}'") } else { format!("X'{hash}'") };
-            self.rows.add(
-                "tokens (id, account_id, kind, name, hash, scopes, created_at)",
-                &format!("{id}, {account}, {number}, '{word}', {hash}, {}, 1", scopes.number()),
-            );
-            if let Kind::Fine(limits) = kind {
-                for (chosen, role) in limits {
-                    let role = role.parse::<Role>().unwrap().number();
-                    let rows: Vec<_> = match chosen {
-                        Chosen::Owner => vec![format!("{id}, {owner}, NULL, {role}")],
-                        Chosen::OtherOwner => vec![format!("{id}, {}, NULL, {role}", self.globex)],
-                        Chosen::OtherPackage => vec![format!("{id}, NULL, {other}, {role}")],
-                        Chosen::Package => {
-                            asked.iter().map(|package| format!("{id}, NULL, {package}, {role}")).collect()
-                        }
-                    };
-                    for row in rows {
-                        self.rows.add("token_limits (token_id, owner_id, package_id, role)", &row);
-                    }
-                }
-            }
-            self.tokens.insert((name.to_owned(), word), TokenId(id));
-        }
-    }
-
-    /// What a caller shows.
-    fn shows(&self, name: &str, word: &'static str, path: &str) -> Presented {
-        let token = table::token(word);
-        let bound = token.carries.as_ref().map(|carries| decided::bound(carries, path));
-        match (token.kind, bound) {
-            (Kind::Operator, _) => Presented::Operator,
-            (Kind::Worker, _) => Presented::Worker,
-            (Kind::Nobody, bound) => Presented::Anonymous { bound },
-            (_, None) => Presented::Token { hash: hash_of(&format!("{name} {word}")), or: None },
-            (_, Some(bound)) => {
-                let behind = word.split_once('>').unwrap().0.replacen("fine-", "fine:", 1);
-                let behind = TOKENS.into_iter().find(|word| *word == behind).unwrap();
-                Presented::Bearer { token: self.tokens[&(name.to_owned(), behind)], bound }
-            }
-        }
-    }
-}
 
 type Decision = Result<Because, Refused>;
 
@@ -509,13 +203,15 @@ fn a_package_is_created_as_the_table_says(house: &House) {
     differences.none();
 }
 
-/// The statement of the list says in SQL who sees what; it must say the same as the decision.
+/// The statements of lists say in SQL who sees what; they must say the same as the decision. So must a path that a
+/// package had before.
 fn a_list_shows_what_can_be_pulled(house: &House) {
     let world = World::new(house);
-    // What holds no version is not listed.
+    // What holds no version is not listed to the protocol.
     house.database.run(&format!(
         "INSERT INTO manifests (id, digest, media_type, kind, size, payload) VALUES (1, {0}, 'x', 1, 0, {0});
-         INSERT INTO versions (package_id, manifest_id, digest, created_at) SELECT id, 1, {0}, 1 FROM packages",
+         INSERT INTO versions (package_id, manifest_id, digest, created_at) SELECT id, 1, {0}, 1 FROM packages;
+         INSERT INTO redirects (path, package_id, created_at) SELECT path || '-before', id, 1 FROM packages",
         if world.postgres { "'\\x00'" } else { "X'00'" }
     ));
     let mut differences = Vec::new();
@@ -525,10 +221,10 @@ fn a_list_shows_what_can_be_pulled(house: &House) {
     for (place, link) in places {
         let callers = if place == "user" { OF_USER.as_slice() } else { &IN_ORGANIZATION };
         let owner = owner_of(place, link);
-        let mut paths: Vec<_> =
-            ["private", "internal", "public", "other"].map(|package| format!("{owner}/{package}")).into();
         // Of somebody else's, what is public.
         let foreign = if place == "user" { owner_of("organization", link) } else { owner_of("user", "none") };
+        let mut paths: Vec<_> =
+            ["internal", "other", "private", "public"].map(|package| format!("{owner}/{package}")).into();
         paths.extend(["private", "public"].map(|package| format!("{foreign}/{package}")));
         for by in callers.iter().filter(|by| !["anonymous", "worker", "operator"].contains(by)) {
             let tokens = TOKENS.into_iter().filter(|word| {
@@ -536,32 +232,77 @@ fn a_list_shows_what_can_be_pulled(house: &House) {
             });
             for token in tokens {
                 let shows = world.shows(&format!("{place}-{link}-{by}"), token, "");
-                let asked = paths.clone();
-                let (listed, pulled) = house
-                    .read(move |tx| {
-                        let caller = caller(tx, &shows)?;
-                        let may = decide_list(&caller)?;
-                        let mut listed = tx.paths_visible(&may, "", 1_000)?;
-                        listed.retain(|path| asked.contains(path));
-                        let mut pulled = Vec::new();
-                        for path in &asked {
-                            if decide::<Pull>(&tx.facts(&caller, path)?).is_ok() {
-                                pulled.push(path.clone());
-                            }
-                        }
-                        pulled.sort();
-                        Ok((listed, pulled))
-                    })
-                    .unwrap();
+                let seen = seen(house, shows, &owner, &paths);
                 compared += paths.len();
-                if listed != pulled {
-                    differences.push(format!("{place} {link} {by} {token}: {listed:?} but {pulled:?}"));
+                let case = format!("{place} {link} {by} {token}");
+                let mut compare = |what: &str, found: &[String], expected: &[String]| {
+                    if found != expected {
+                        differences.push(format!("{case}: {what}: {found:?} and not {expected:?}"));
+                    }
+                };
+                compare("the catalog lists", &seen.listed, &seen.pulled);
+                compare("pulls at the paths before", &seen.before, &seen.pulled);
+                // The one that is not asked about is private too.
+                let kinds = [&["/"][..], &["/private", "/other"], &["/public"]];
+                for (found, kind) in seen.of_owner.iter().zip(kinds) {
+                    let of_kind = |path: &&String| kind.iter().any(|name| path.contains(name));
+                    let expected: Vec<_> = seen.seen.iter().filter(of_kind).cloned().collect();
+                    compare("the owner's list has", found, &expected);
                 }
             }
         }
     }
-    assert!(differences.is_empty(), "listed, but pulled:\n{}", differences.join("\n"));
+    let count = differences.len();
+    differences.truncate(40);
+    assert_eq!(count, 0, "differences:\n{}", differences.join("\n"));
     assert!(compared > 10_000, "only {compared}");
+}
+
+/// What one caller sees of some packages, by each way to see it.
+struct Seen {
+    /// In the catalog of the protocol.
+    listed: Vec<String>,
+    /// In the list of the owner: of all, of those that are private, of those that are public.
+    of_owner: Vec<Vec<String>>,
+    /// By the decision about each of them.
+    pulled: Vec<String>,
+    /// By the decision about each of the owner's.
+    seen: Vec<String>,
+    /// By the decision about each at the path that it had before.
+    before: Vec<String>,
+}
+
+fn seen(house: &House, shows: Presented, owner: &str, paths: &[String]) -> Seen {
+    let (owner, paths) = (owner.to_owned(), paths.to_vec());
+    let seen = house.read(move |tx| {
+        let caller = caller(tx, &shows)?;
+        let mut listed = tx.paths_visible(&decide_list(&caller)?, "", 1_000)?;
+        listed.retain(|path| paths.contains(path));
+        let may = decide_list_in(&tx.namespace_facts(&caller, &owner)?)?;
+        let mut of_owner = Vec::new();
+        for visibility in [None, Some(Visibility::Private), Some(Visibility::Public)] {
+            let place = Window { limit: 100, ..Window::default() };
+            let records = tx.packages_in(&may, visibility, &place)?;
+            of_owner.push(records.into_iter().map(|record| record.path).collect());
+        }
+        let (mut pulled, mut seen, mut before) = (Vec::new(), Vec::new(), Vec::new());
+        for path in &paths {
+            let facts = tx.facts(&caller, path)?;
+            if decide::<Pull>(&facts).is_ok() {
+                pulled.push(path.clone());
+            }
+            if decide::<See>(&facts).is_ok() && path.starts_with(&format!("{owner}/")) {
+                seen.push(path.clone());
+            }
+            if decide::<Pull>(&tx.facts_followed(&caller, &format!("{path}-before"))?).is_ok() {
+                before.push(path.clone());
+            }
+        }
+        pulled.sort();
+        before.sort();
+        Ok(Seen { listed, of_owner, pulled, seen, before })
+    });
+    seen.unwrap()
 }
 
 /// The highest role on a package, with the fact it comes from.
@@ -686,6 +427,8 @@ fn the_same_statements_run_for_every_package_and_none() {
             options.observer = Some(Arc::new(move |name| listener.lock().unwrap().push(name)));
         });
         let world = World::new(&house);
+        let before = "INSERT INTO redirects (path, package_id, created_at) SELECT path || '-before', id, 1";
+        house.database.run(&format!("{before} FROM packages"));
         let mut compared = 0;
         for by in IN_ORGANIZATION {
             let tokens = table::tokens_of(by);
@@ -696,7 +439,13 @@ fn the_same_statements_run_for_every_package_and_none() {
                 let work = |link: &str, path: &str| {
                     let shows = world.shows(&format!("organization-{link}-{by}"), token, path);
                     heard.lock().unwrap().clear();
-                    decisions(&house, vec![shows], path, &["pull", "push"]);
+                    decisions(&house, vec![shows.clone()], path, &["pull", "push"]);
+                    let before = format!("{path}-before");
+                    let followed = house.read(move |tx| {
+                        let caller = caller(tx, &shows)?;
+                        Ok(tx.facts_followed(&caller, &before)?.exists())
+                    });
+                    followed.unwrap();
                     std::mem::take(&mut *heard.lock().unwrap())
                 };
                 let absent = work("none", "organization-none/absent");
