@@ -104,7 +104,7 @@ pub(crate) struct On {
     pub(crate) namespace: Option<AccountId>,
     pub(crate) repository: Option<RepositoryId>,
     pub(crate) team: Option<TeamId>,
-    /// What a package will be: of [`Create`] and [`Publish`].
+    /// What a package is, or will be ([`Create`], [`Publish`]).
     pub(crate) visibility: Option<Visibility>,
     /// What a token is made with: of [`crate::MakeToken`], like the two that follow.
     pub(crate) token: Option<TokenId>,
@@ -141,6 +141,10 @@ impl<A: Action> Granted<'_, A> {
     /// The account that owns it.
     pub fn owner(&self) -> AccountId {
         self.on.namespace.unwrap_or(AccountId(-1))
+    }
+    /// Whether everyone may read it.
+    pub fn is_public(&self) -> bool {
+        self.on.visibility == Some(Visibility::Public)
     }
 }
 
@@ -267,7 +271,8 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
     {
         return Err(refused(Refusal::BearerTooNarrow));
     }
-    let on = On { package, namespace: facts.namespace, ..On::default() };
+    let visibility = facts.package.map(|(_, visibility)| visibility);
+    let on = On { package, namespace: facts.namespace, visibility, ..On::default() };
     Ok(grant(caller, on, &facts.path, because))
 }
 

@@ -11,7 +11,8 @@ use crate::sql::Statement;
 use crate::test_database::Database;
 use crate::{
     accounts, blobs, devices, downloads, facts, manifests, organizations, package_access, package_records,
-    packages, parts, referrers, repositories, robots, settings, tags, teams, tokens, uploads, versions,
+    packages, parts, referrers, repositories, robots, settings, tags, teams, tokens, uploads, usage,
+    versions,
 };
 use std::collections::BTreeSet;
 
@@ -241,6 +242,9 @@ const OTHERS: &[&Statement] = &[
     &tokens::TOKENS,
     &tokens::TOKENS_OF,
     &uploads::INSERT_UPLOAD,
+    &usage::ADD_TRANSFER,
+    &usage::STORAGE,
+    &usage::TRANSFERRED,
     &uploads::REMOVE_UPLOAD,
     &versions::DELETE_PARTS,
     &versions::FORGET_TAKEN,

@@ -49,6 +49,7 @@ pub(crate) struct ApiError {
     message: String,
     errors: Vec<Field>,
     headers: Vec<(HeaderName, String)>,
+    documentation: &'static str,
 }
 
 #[derive(Serialize)]
@@ -62,7 +63,13 @@ struct Body<'e> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        ApiError { status, message: message.into(), errors: Vec::new(), headers: Vec::new() }
+        let message = message.into();
+        ApiError { status, message, errors: Vec::new(), headers: Vec::new(), documentation: DOCUMENTATION }
+    }
+
+    /// With another page of the documentation than the general one: some clients know errors by it.
+    pub(crate) fn documented(self, documentation: &'static str) -> Self {
+        ApiError { documentation, ..self }
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -95,6 +102,11 @@ impl ApiError {
             None => "Validation Failed".to_owned(),
         };
         ApiError { errors, ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message) }
+    }
+
+    /// 400 with what is wrong in the query.
+    pub(crate) fn invalid_query(errors: Vec<Field>) -> Self {
+        ApiError { status: StatusCode::BAD_REQUEST, ..ApiError::invalid(errors) }
     }
 
     /// 422 with a sentence alone.
@@ -168,7 +180,7 @@ impl ApiError {
         let body = Body {
             message: &self.message,
             errors: &self.errors,
-            documentation_url: DOCUMENTATION,
+            documentation_url: self.documentation,
             status: &status,
         };
         let answer = Answer::new(self.status).json(&body);

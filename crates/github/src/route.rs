@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
-use crate::{meta, openapi};
+use crate::{billing, meta, openapi};
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -68,6 +68,13 @@ pub(crate) const PAGED: &[Parameter] = &[
     maybe("after", &[], "The key of the last item of the page before, as its `Link` header has it."),
 ];
 
+/// What reports of billing take.
+const PERIOD: &[Parameter] = &[
+    maybe("year", &["integer"], "The year; this one when nothing is said."),
+    maybe("month", &["integer"], "The month, 1 to 12."),
+    maybe("day", &["integer"], "The day, 1 to 31."),
+];
+
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.method, self.pattern)
@@ -110,6 +117,41 @@ pub static ROUTES: &[Route] = &[
     route!(GET "/meta", "meta/get", "", meta::meta => 200 Value; "What this server is."),
     route!(GET "/versions", "meta/get-all-versions", "", meta::versions => 200 Vec<String>; "Versions of this API."),
     route!(GET "/openapi.json", "meta/openapi", "", openapi::document => 200 Value; "This document."),
+    // Billing.
+    route!(
+        GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org", "",
+        billing::of_organization => 200 billing::UsageReport; "What an organization uses, by day.", PERIOD
+    ),
+    route!(
+        GET "/users/{username}/settings/billing/usage", "billing/get-github-billing-usage-report-user", "",
+        billing::of_user => 200 billing::UsageReport; "What a user uses, by day.", PERIOD
+    ),
+    route!(
+        GET "/organizations/{org}/settings/billing/usage/summary",
+        "billing/get-github-billing-usage-summary-report-org", "",
+        billing::summary_of_organization => 200 billing::UsageSummary; "What an organization uses.", PERIOD
+    ),
+    route!(
+        GET "/users/{username}/settings/billing/usage/summary",
+        "billing/get-github-billing-usage-summary-report-user", "",
+        billing::summary_of_user => 200 billing::UsageSummary; "What a user uses.", PERIOD
+    ),
+    route!(
+        GET "/orgs/{org}/settings/billing/packages", "billing/get-github-packages-billing-org", "",
+        billing::packages_of_organization => 200 billing::PackagesBilling; "Transfer of this month."
+    ),
+    route!(
+        GET "/users/{username}/settings/billing/packages", "billing/get-github-packages-billing-user", "",
+        billing::packages_of_user => 200 billing::PackagesBilling; "Transfer of this month."
+    ),
+    route!(
+        GET "/orgs/{org}/settings/billing/shared-storage", "billing/get-shared-storage-billing-org", "",
+        billing::storage_of_organization => 200 billing::SharedStorage; "Storage."
+    ),
+    route!(
+        GET "/users/{username}/settings/billing/shared-storage", "billing/get-shared-storage-billing-user", "",
+        billing::storage_of_user => 200 billing::SharedStorage; "Storage."
+    ),
 ];
 
 /// What a path and method are.

@@ -4,6 +4,7 @@ use crate::access::may_pull;
 use crate::error::Fault;
 use crate::identity::Shown;
 use crate::{PullError, Service};
+use packhouse_access::AccountId;
 use packhouse_blobs::Reader;
 use packhouse_catalog::{ManifestRow, ReadableBlob};
 use packhouse_oci::{Digest, MediaType, PackageName, Reference};
@@ -23,16 +24,20 @@ pub struct ManifestFound {
 
 /// A blob that was found, and may be read by who asked.
 #[derive(Clone, Debug)]
-pub struct BlobFound(ReadableBlob);
+pub struct BlobFound {
+    blob: ReadableBlob,
+    owner: AccountId,
+    public: bool,
+}
 
 impl BlobFound {
     /// Its digest.
     pub fn digest(&self) -> Digest {
-        self.0.digest()
+        self.blob.digest()
     }
     /// Bytes.
     pub fn size(&self) -> u64 {
-        self.0.size()
+        self.blob.size()
     }
 }
 
@@ -103,13 +108,17 @@ impl Service {
         self.catalog
             .read(move |tx| {
                 let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
-                tx.blob(&may, &digest)?.map(BlobFound).ok_or(PullError::BlobUnknown(digest))
+                let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
+                Ok(BlobFound { blob, owner: may.owner(), public: may.is_public() })
             })
             .await
     }
 
     /// Opens bytes `first..end` of a blob that was found.
     pub async fn read_blob(&self, blob: &BlobFound, first: u64, end: u64) -> Result<Reader, PullError> {
-        self.store.reader(&blob.0, first, end).await.map_err(|error| PullError::Fault(Fault::Blobs(error)))
+        let reader = self.store.reader(&blob.blob, first, end).await;
+        let reader = reader.map_err(|error| PullError::Fault(Fault::Blobs(error)))?;
+        self.transfers.note(blob.owner, blob.public, self.clock.now(), end.saturating_sub(first));
+        Ok(reader)
     }
 }

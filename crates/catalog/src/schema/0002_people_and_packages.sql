@@ -235,3 +235,12 @@ CREATE TABLE device_codes (
 CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);
 CREATE INDEX device_codes_by_account ON device_codes (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX device_codes_by_token ON device_codes (token_id) WHERE token_id IS NOT NULL;
+
+-- Bytes of blobs sent, by the month they were asked for (year * 100 + month).
+CREATE TABLE transfers (
+    owner_id {int} NOT NULL REFERENCES accounts (id),
+    month {int} NOT NULL,
+    public {int} NOT NULL,
+    bytes {int} NOT NULL,
+    PRIMARY KEY (owner_id, month, public)
+);
