@@ -369,7 +369,7 @@ const PARTS: &[&str] = &[
     "internal",
     "kept",
     "made",
-    "mine",
+    "held", "mine",
     "named",
     "open",
     "organizations",

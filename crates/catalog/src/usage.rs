@@ -20,9 +20,10 @@ pub struct Transfer {
 // A layer that several packages of the account share is counted once.
 statement!(
     STORAGE,
-    "SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b WHERE b.digest IN (
-       SELECT l.digest FROM packages p JOIN package_blobs l ON l.package_id = p.id
-       WHERE p.owner_id = $1 AND p.deleted_at IS NULL AND ($2 = 1 OR p.visibility <> 2))"
+    "SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM (
+       SELECT DISTINCT l.digest FROM packages p JOIN package_blobs l ON l.package_id = p.id
+       WHERE p.owner_id = $1 AND p.deleted_at IS NULL AND ($2 = 1 OR p.visibility <> 2)
+     ) AS held CROSS JOIN blobs b WHERE b.digest = held.digest"
 );
 statement!(
     TRANSFERRED,
