@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::meta::{VERSION, VERSIONS};
 use crate::query::Query;
+use crate::rate_limit;
 use crate::respond::Answer;
 use crate::route::{self, Found, Route};
 use crate::urls::Urls;
@@ -15,7 +16,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use packhouse_service::{Identity, ListError, Service, Shown};
+use packhouse_service::{Identity, ListError, Rate, Service, Shown};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
@@ -43,10 +44,16 @@ pub struct Space {
 impl Space {
     /// The path of the REST API on the main host.
     pub const REST: &'static str = "/api/v3";
+    /// The path of the GraphQL API on the main host.
+    pub const GRAPHQL: &'static str = "/api/graphql";
 
     /// The API below `/api/v3` of the main host, if the path is there.
     #[must_use]
     pub fn below(path: &str, external_url: &str) -> Option<Self> {
+        // GraphQL is beside REST on the main host, and below the root of the API's own.
+        if path == Self::GRAPHQL {
+            return Some(Space { prefix: "/api".len(), urls: Urls::below(external_url) });
+        }
         let rest = path.strip_prefix(Self::REST)?;
         (rest.is_empty() || rest.starts_with('/'))
             .then(|| Space { prefix: Self::REST.len(), urls: Urls::below(external_url) })
@@ -62,7 +69,7 @@ impl Space {
 /// The edge over the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Edge {
-    service: Service,
+    pub(crate) service: Service,
 }
 
 /// An answer, and the name of the route that gave it.
@@ -86,6 +93,15 @@ impl Edge {
         let answer = self.dispatch(&parts, body, space, client, &mut about).await;
         let mut answer = answer.unwrap_or_else(ApiError::render);
         about.label(&parts, &mut answer);
+        if answer.response().status() == StatusCode::NOT_MODIFIED
+            && let (Some(client), Some(_)) = (about.client, about.rate)
+        {
+            about.rate = self.service.give_back_api(about.identity.account, client);
+        }
+        if let Some(rate) = about.rate {
+            let resource = about.route.map_or("core", Route::resource);
+            rate_limit::label(rate, resource, answer.response().headers_mut());
+        }
         let mut response = answer.done();
         if parts.method == Method::HEAD {
             let length = response.body().size_hint_exact();
@@ -128,12 +144,31 @@ impl Edge {
         };
         about.route = Some(route);
         let shown = Shown::parse(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
-        let identity = match self.service.identify(&shown).await {
-            Ok(identity) => identity,
+        let (identity, known) = match self.service.identify(&shown).await {
+            Ok(identity) => (identity, true),
             Err(ListError::Fault(fault)) => return Err(ApiError::fault(&fault)),
-            Err(ListError::Denied(_) | ListError::NameUnknown) => return Err(ApiError::bad_credentials()),
+            Err(ListError::Denied(_) | ListError::NameUnknown) => (Identity::default(), false),
         };
         about.identity = identity.clone();
+        about.client = Some(client);
+        // A credential that is refused counts for its address, and is told so only while that has requests left.
+        let free = route.name == rate_limit::FREE;
+        let write = !matches!(parts.method, Method::GET | Method::HEAD) && !route.reads();
+        let _running = if free && known {
+            about.rate = self.service.api_rate(identity.account, client);
+            None
+        } else {
+            let begun = self.service.begin_api(identity.account, client, write).map_err(|limited| {
+                about.rate = limited.rate();
+                rate_limit::exceeded(&limited, &identity, client)
+            });
+            let pass = begun?;
+            about.rate = pass.rate;
+            Some(pass)
+        };
+        if !known {
+            return Err(ApiError::bad_credentials());
+        }
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let body = read(parts, body).await?;
         let call = Call {
@@ -168,6 +203,9 @@ struct About {
     route: Option<&'static Route>,
     identity: Identity,
     version: &'static str,
+    client: Option<IpAddr>,
+    /// How the hour stands; none: it was not asked, or is not limited.
+    rate: Option<Rate>,
 }
 
 impl About {
@@ -249,7 +287,7 @@ fn preflight() -> Answer {
         .header(http::header::ACCESS_CONTROL_MAX_AGE, "86400")
 }
 
-async fn read<B>(parts: &Parts, body: B) -> Result<Bytes, ApiError>
+pub(crate) async fn read<B>(parts: &Parts, body: B) -> Result<Bytes, ApiError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

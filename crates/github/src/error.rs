@@ -175,6 +175,11 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Server Error. The server's log has the reason.")
     }
 
+    /// What it says.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     pub(crate) fn render(self) -> Answer {
         let status = self.status.as_u16().to_string();
         let body = Body {

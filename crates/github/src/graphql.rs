@@ -10,7 +10,8 @@ use crate::manage::refused;
 use crate::respond::Answer;
 use crate::urls::Urls;
 use async_graphql::{
-    Context, EmptySubscription, Error, ErrorExtensions, ID, InputObject, Object, Schema, SimpleObject, Variables,
+    Context, EmptySubscription, Error, ErrorExtensions, ID, InputObject, Object, Schema, SimpleObject,
+    Variables,
 };
 use http::StatusCode;
 use packhouse_service::{ManageError, Service, Shown, Visibility};
@@ -56,8 +57,7 @@ pub(crate) async fn post(call: Call<'_>) -> Result<Answer, ApiError> {
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
     }
     let body: Body = call.json("Query")?;
-    let asker =
-        Asker { service: call.service.clone(), shown: call.shown.clone(), urls: call.urls.clone() };
+    let asker = Asker { service: call.service.clone(), shown: call.shown.clone(), urls: call.urls.clone() };
     let mut request = async_graphql::Request::new(body.query).data(asker);
     if let Some(variables) = body.variables.filter(|variables| !variables.is_null()) {
         request = request.variables(Variables::from_json(variables));
@@ -101,7 +101,8 @@ impl Query {
     /// Who is signed in.
     async fn viewer(&self, context: &Context<'_>) -> Result<User, Error> {
         let asker = context.data::<Asker>()?;
-        let account = asker.service.own_account(&asker.shown).await.map_err(|error| failed(&error, "User"))?;
+        let account =
+            asker.service.own_account(&asker.shown).await.map_err(|error| failed(&error, "User"))?;
         Ok(User {
             id: ID(crate::node_id::node_id("User", account.id.0)),
             database_id: account.id.0,

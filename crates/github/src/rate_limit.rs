@@ -3,8 +3,8 @@
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::respond::Answer;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use packhouse_service::{Identity, Limited, Rate};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,8 +22,7 @@ pub(crate) const FREE: &str = "rate-limit/get";
 const HOUR_DOCUMENTATION: &str =
     "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-primary-rate-limits";
 // go-github knows a secondary limit by the end of this.
-const PACE_DOCUMENTATION: &str =
-    "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits";
+const PACE_DOCUMENTATION: &str = "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits";
 
 /// How somebody stands with one kind of request.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
@@ -93,7 +92,8 @@ pub(crate) fn exceeded(limited: &Limited, identity: &Identity, client: IpAddr) -
             retry_seconds,
         ),
         (Limited::Pace { retry_seconds, .. }, _) => (
-            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.".to_owned(),
+            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+                .to_owned(),
             PACE_DOCUMENTATION,
             retry_seconds,
         ),

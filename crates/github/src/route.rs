@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
-use crate::{billing, meta, openapi};
+use crate::{billing, graphql, meta, openapi, rate_limit, tokens};
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -75,6 +75,18 @@ const PERIOD: &[Parameter] = &[
     maybe("day", &["integer"], "The day, 1 to 31."),
 ];
 
+impl Route {
+    /// Whether it changes nothing, whatever its method says.
+    pub(crate) fn reads(&self) -> bool {
+        self.name == "graphql"
+    }
+
+    /// The kind of request in `X-RateLimit-Resource`.
+    pub(crate) fn resource(&self) -> &'static str {
+        if self.name == "graphql" { "graphql" } else { "core" }
+    }
+}
+
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.method, self.pattern)
@@ -117,6 +129,66 @@ pub static ROUTES: &[Route] = &[
     route!(GET "/meta", "meta/get", "", meta::meta => 200 Value; "What this server is."),
     route!(GET "/versions", "meta/get-all-versions", "", meta::versions => 200 Vec<String>; "Versions of this API."),
     route!(GET "/openapi.json", "meta/openapi", "", openapi::document => 200 Value; "This document."),
+    route!(
+        GET "/rate_limit", "rate-limit/get", "",
+        rate_limit::get => 200 rate_limit::Overview; "How many requests are left in the hour."
+    ),
+    route!(
+        POST "/graphql", "graphql", "",
+        graphql::post: graphql::Body => 200 Value; "GraphQL, for the little that programs for packages ask."
+    ),
+    // Tokens.
+    route!(
+        GET "/user/tokens", "user/list-tokens", "user",
+        tokens::list => 200 Vec<tokens::TokenView>; "One's own tokens that work or have expired.", PAGED
+    ),
+    route!(
+        POST "/user/tokens", "user/create-token", "read:packages, write:packages, delete:packages",
+        tokens::create: tokens::TokenBody => 201 tokens::TokenView;
+        "Make a fine-grained token, never wider than the one that makes it."
+    ),
+    route!(
+        GET "/user/tokens/{token_id}", "user/get-token", "user",
+        tokens::get => 200 tokens::TokenView; "One of one's own tokens."
+    ),
+    route!(
+        DELETE "/user/tokens/{token_id}", "user/revoke-token", "user",
+        tokens::revoke => 204; "Revoke a token, and those that were made with it."
+    ),
+    // Robots.
+    route!(
+        GET "/orgs/{org}/robots", "orgs/list-robots", "admin:org",
+        tokens::robots => 200 Vec<tokens::RobotView>; "The robots of an organization.", PAGED
+    ),
+    route!(
+        POST "/orgs/{org}/robots", "orgs/create-robot", "admin:org",
+        tokens::create_robot: tokens::RobotBody => 201 tokens::RobotView; "Make a robot."
+    ),
+    route!(
+        GET "/orgs/{org}/robots/{robot}", "orgs/get-robot", "admin:org",
+        tokens::robot => 200 tokens::RobotView; "One robot."
+    ),
+    route!(
+        PATCH "/orgs/{org}/robots/{robot}", "orgs/update-robot", "admin:org",
+        tokens::change_robot: tokens::RobotChangeBody => 200 tokens::RobotView;
+        "Change what a robot may and what it is for."
+    ),
+    route!(
+        DELETE "/orgs/{org}/robots/{robot}", "orgs/delete-robot", "admin:org",
+        tokens::delete_robot => 204; "Delete a robot, with its tokens and its roles."
+    ),
+    route!(
+        GET "/orgs/{org}/robots/{robot}/tokens", "orgs/list-robot-tokens", "admin:org",
+        tokens::robot_tokens => 200 Vec<tokens::TokenView>; "The tokens of a robot.", PAGED
+    ),
+    route!(
+        POST "/orgs/{org}/robots/{robot}/tokens", "orgs/create-robot-token", "admin:org",
+        tokens::create_robot_token: tokens::RobotTokenBody => 201 tokens::TokenView; "Make a token for a robot."
+    ),
+    route!(
+        DELETE "/orgs/{org}/robots/{robot}/tokens/{token_id}", "orgs/revoke-robot-token", "admin:org",
+        tokens::revoke_robot_token => 204; "Revoke a token of a robot."
+    ),
     // Billing.
     route!(
         GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org", "",

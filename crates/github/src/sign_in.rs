@@ -36,7 +36,12 @@ struct Form(Vec<(String, String)>);
 
 impl Form {
     fn parse(bytes: &[u8]) -> Self {
-        Form(form_urlencoded::parse(bytes).take(FIELDS_MAX).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        Form(
+            form_urlencoded::parse(bytes)
+                .take(FIELDS_MAX)
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .collect(),
+        )
     }
 
     fn get(&self, name: &str) -> &str {
@@ -68,7 +73,8 @@ impl Edge {
         let shows = matches!(parts.method, Method::GET | Method::HEAD) && path == PAGE;
         if !posted && !shows {
             let allowed = if path == PAGE { "GET, POST" } else { "POST" };
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", String::new());
+            let mut response =
+                text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", String::new());
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return (name, response);
         }
@@ -220,16 +226,15 @@ fn refused(parts: &Parts, error: &DeviceError) -> Response<Full<Bytes>> {
             "The device_code has expired. Start over by requesting new codes.",
             &[],
         ),
-        DeviceError::Pending => oauth_error(
-            parts,
-            "authorization_pending",
-            "The authorization request is still pending.",
-            &[],
-        ),
+        DeviceError::Pending => {
+            oauth_error(parts, "authorization_pending", "The authorization request is still pending.", &[])
+        }
         DeviceError::SlowDown { interval } => oauth_error(
             parts,
             "slow_down",
-            &format!("Too many requests have been made in the same timeframe. Ask once in {interval} seconds."),
+            &format!(
+                "Too many requests have been made in the same timeframe. Ask once in {interval} seconds."
+            ),
             &[("interval", (*interval).into())],
         ),
         DeviceError::Refused | DeviceError::Denied(_) | DeviceError::Robot => {
@@ -250,16 +255,16 @@ fn trouble(code: &str, error: &DeviceError) -> Response<Full<Bytes>> {
     let (status, why) = match error {
         DeviceError::Unknown | DeviceError::Expired | DeviceError::Client => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "There is no such code, or it has expired or was used. Look at what the program shows.".to_owned(),
+            "There is no such code, or it has expired or was used. Look at what the program shows."
+                .to_owned(),
         ),
         DeviceError::Attempts { retry_seconds } => (
             StatusCode::TOO_MANY_REQUESTS,
             format!("Too many codes were tried. Try again in {} minutes.", retry_seconds.div_ceil(60)),
         ),
-        DeviceError::Denied(Denied::Credential) => (
-            StatusCode::UNAUTHORIZED,
-            "This token is unknown, expired or revoked.".to_owned(),
-        ),
+        DeviceError::Denied(Denied::Credential) => {
+            (StatusCode::UNAUTHORIZED, "This token is unknown, expired or revoked.".to_owned())
+        }
         DeviceError::Denied(Denied::Refused(refused)) => match refused.refusal {
             Refusal::Limit { .. } => (
                 StatusCode::FORBIDDEN,
@@ -281,7 +286,11 @@ fn trouble(code: &str, error: &DeviceError) -> Response<Full<Bytes>> {
 }
 
 fn code_form(code: &str, trouble: &str) -> String {
-    let trouble = if trouble.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(trouble)) };
+    let trouble = if trouble.is_empty() {
+        String::new()
+    } else {
+        format!("<p role=\"alert\">{}</p>", escaped(trouble))
+    };
     let code: String = code.chars().take(16).collect();
     format!(
         "{trouble}<p>Enter the code that the program shows. Nobody else has a reason to give you one.</p>\
@@ -313,7 +322,11 @@ fn decision_form(asked: &DeviceAsked, trouble: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 fn page(status: StatusCode, content: &str) -> Response<Full<Bytes>> {

@@ -7,8 +7,8 @@ use crate::manage::refused;
 use crate::page::PageAsked;
 use crate::respond::Answer;
 use packhouse_service::{
-    LimitWanted, ManageError, RobotChange, RobotSeen, RobotTokenWanted, Role, TokenKind, TokenMade, TokenSeen,
-    TokenWanted, Window,
+    LimitWanted, ManageError, RobotChange, RobotSeen, RobotTokenWanted, Role, TokenKind, TokenMade,
+    TokenSeen, TokenWanted, Window,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -195,8 +195,7 @@ fn token_view(seen: TokenSeen, secret: Option<String>) -> TokenView {
 
 fn made(token: TokenMade) -> Answer {
     let secret = token.secret.reveal().to_owned();
-    Answer::created(&token_view(token.seen, Some(secret)))
-        .header(http::header::CACHE_CONTROL, "no-store")
+    Answer::created(&token_view(token.seen, Some(secret))).header(http::header::CACHE_CONTROL, "no-store")
 }
 
 fn robot_view(call: &Call<'_>, seen: RobotSeen) -> RobotView {
@@ -311,7 +310,8 @@ pub(crate) async fn change_robot(call: Call<'_>) -> Result<Answer, ApiError> {
     let body: RobotChangeBody = call.json("Robot")?;
     let role = body.permission.map(|permission| permission.map(Role::from));
     let change = RobotChange { role, description: body.description };
-    let changed = call.service.change_robot(&call.shown, call.param("org"), call.param("robot"), change).await;
+    let changed =
+        call.service.change_robot(&call.shown, call.param("org"), call.param("robot"), change).await;
     Ok(Answer::ok(&robot_view(&call, changed.map_err(of_robot)?)))
 }
 

@@ -85,6 +85,11 @@ impl<C: Check> Inner for Reception<C> {
             Ok(origin) => origin,
             Err(error) => return Answered { route: NO_ROUTE, response: no_origin(error).map(Either::Right) },
         };
+        if packhouse_github::Edge::signs_in(parts.uri.path()) {
+            let request = Request::from_parts(parts, body);
+            let (route, response) = self.github.sign_in(request, &origin.external_url, origin.client).await;
+            return Answered { route, response: response.map(Either::Right) };
+        }
         if !Edge::serves(parts.uri.path()) {
             let space = Space::below(parts.uri.path(), &origin.external_url);
             let beside = origin.beside.as_ref().map(|(main, api)| Space::beside(main, api));

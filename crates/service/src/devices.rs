@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::identity::{Shown, hash};
 use crate::manage::ManageError;
 use crate::own_tokens::no_robot;
-use crate::rates::Whose;
+use crate::rates::{What, Whose};
 use crate::token_format::{Secret, random_code};
 use crate::{Denied, Service};
 use packhouse_access::{Refused, Scopes, decide_hand_on, decide_own};
@@ -154,8 +154,14 @@ fn known_scopes(text: &str) -> Scopes {
 
 impl Service {
     /// Begins a sign-in for a program.
-    pub async fn begin_device(&self, client_id: &str, scope: &str) -> Result<DeviceBegun, DeviceError> {
+    pub async fn begin_device(
+        &self,
+        client_id: &str,
+        scope: &str,
+        address: IpAddr,
+    ) -> Result<DeviceBegun, DeviceError> {
         let client = client_name(client_id).ok_or(DeviceError::Client)?;
+        self.attempt(What::DeviceBegins, Whose::address(address))?;
         let (scopes, now) = (known_scopes(scope), self.clock.now());
         for _ in 0..TRIES {
             let random = |_| DeviceError::Fault(Fault::Random);
@@ -221,7 +227,7 @@ impl Service {
 
     /// What a person's code asks for. Counts as an attempt of the address.
     pub async fn device_asked(&self, typed: &str, client: IpAddr) -> Result<DeviceAsked, DeviceError> {
-        self.attempt(&[Whose::address(client)])?;
+        self.attempt(What::UserCodes, Whose::address(client))?;
         let (now, user_code) = (self.clock.now(), written(typed).ok_or(DeviceError::Unknown)?);
         let code = hash(&user_code);
         let asked = self.catalog.read(move |tx| tx.device_asked(&code, now)).await?;
@@ -238,7 +244,7 @@ impl Service {
         client: IpAddr,
         approve: bool,
     ) -> Result<Vec<&'static str>, DeviceError> {
-        self.attempt(&[Whose::address(client)])?;
+        self.attempt(What::UserCodes, Whose::address(client))?;
         let (presented, now) = (self.presented(shown)?, self.clock.now());
         let who = presented.clone();
         let account = self
@@ -249,7 +255,7 @@ impl Service {
             })
             .await?;
         if let Some(account) = account {
-            self.attempt(&[Whose::Account(account.0)])?;
+            self.attempt(What::UserCodes, Whose::Account(account.0))?;
         }
         let code = hash(&written(typed).ok_or(DeviceError::Unknown)?);
         self.catalog
@@ -270,8 +276,8 @@ impl Service {
             .await
     }
 
-    fn attempt(&self, whose: &[Whose]) -> Result<(), DeviceError> {
-        self.count_user_code(whose).map_err(|retry_seconds| DeviceError::Attempts { retry_seconds })
+    fn attempt(&self, what: What, whose: Whose) -> Result<(), DeviceError> {
+        self.count_codes(what, whose).map_err(|retry_seconds| DeviceError::Attempts { retry_seconds })
     }
 }
 

@@ -57,7 +57,7 @@ pub use packhouse_access::RepositoryRole;
 pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, Visibility};
 pub use packhouse_catalog::{
     Account, AccountKind, Affiliation, Affiliations, Collaborator, Membership, OrganizationPolicy,
-    Repository, RepositoryOwner, Team, TeamAbove, TeamMember, Window,
+    Repository, RepositoryOwner, Team, TeamAbove, TeamMember, TokenKind, Window,
 };
 pub use packhouse_catalog::{PackageRecord, TagRow, Version};
 pub use pulls::{BlobFound, ManifestFound};

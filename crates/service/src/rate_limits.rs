@@ -41,7 +41,8 @@ pub struct RateSettings {
     pub registry_reads_minute: u32,
     /// The same for writes.
     pub registry_writes_minute: u32,
-    /// Attempts to enter a code of the device flow in an hour.
+    /// Attempts to enter a code of the device flow in an hour, of an account or an address, and sign-ins that an
+    /// address begins.
     pub user_codes_hour: u32,
 }
 
@@ -102,7 +103,12 @@ impl Rate {
 pub enum Limited {
     /// All requests of the hour were made.
     #[error("all requests of the hour were made")]
-    Hour(Rate),
+    Hour {
+        /// How the hour stands.
+        rate: Rate,
+        /// When it ends.
+        retry_seconds: u64,
+    },
     /// Too much at once, or in a minute.
     #[error("too much at once; try again in {retry_seconds} s")]
     Pace {
@@ -111,6 +117,16 @@ pub enum Limited {
         /// How the hour stands, where it is counted.
         rate: Option<Rate>,
     },
+}
+
+impl Limited {
+    /// How the hour stands, where it is counted.
+    pub fn rate(&self) -> Option<Rate> {
+        match self {
+            Limited::Hour { rate, .. } => Some(*rate),
+            Limited::Pace { rate, .. } => *rate,
+        }
+    }
 }
 
 /// Requests that run, by who sent them.
@@ -240,7 +256,7 @@ impl Service {
         }
         let tally = windows.count(What::ApiHour, whose, hour, 1, now);
         if let (true, Some(rate)) = (tally.over, rate(hour, tally)) {
-            return Err(Limited::Hour(rate));
+            return Err(Limited::Hour { rate, retry_seconds: seconds_until(tally.ends, now) });
         }
         for &(what, limit, seconds, cost) in paces.iter().filter(|(_, limit, ..)| *limit > 0) {
             let _ = windows.count(what, whose, Rule { limit, seconds }, cost, now);
@@ -322,16 +338,11 @@ impl Service {
         Rule { limit: self.settings.rates.registry_writes_minute, seconds: MINUTE }
     }
 
-    /// Counts an attempt to enter a code, for each of these.
-    pub(crate) fn count_user_code(&self, whose: &[Whose]) -> Result<(), u64> {
+    /// Counts an attempt to enter a code, or a sign-in that begins; if that is too many, the seconds to wait.
+    pub(crate) fn count_codes(&self, what: What, whose: Whose) -> Result<(), u64> {
         let now = self.clock.now();
         let rule = Rule { limit: self.settings.rates.user_codes_hour, seconds: HOUR };
-        for &whose in whose {
-            let tally = self.limits.windows.count(What::UserCodes, whose, rule, 1, now);
-            if tally.over {
-                return Err(seconds_until(tally.ends, now));
-            }
-        }
-        Ok(())
+        let tally = self.limits.windows.count(what, whose, rule, 1, now);
+        if tally.over { Err(seconds_until(tally.ends, now)) } else { Ok(()) }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) enum What {
     RegistryWrites,
     RegistryRefused,
     UserCodes,
+    DeviceBegins,
 }
 
 /// How much of it, in what time. A limit of 0 is none.

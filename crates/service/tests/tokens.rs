@@ -240,7 +240,7 @@ async fn a_program_waits_for_a_person_and_gets_a_token() {
     let house = House::new().await;
     let service = &house.service;
     let person = house.token("mona", &["repo", "read:org", "write:packages"], None).await;
-    let begun = service.begin_device(GH, "repo read:org gist moon").await.unwrap();
+    let begun = service.begin_device(GH, "repo read:org gist moon", here()).await.unwrap();
     assert_eq!((begun.expires_in, begun.interval, begun.device_code.reveal().len()), (900, 5, 40));
     let poll = || service.redeem_device(GH, begun.device_code.reveal());
     assert!(matches!(poll().await, Err(DeviceError::Pending)));
@@ -271,15 +271,15 @@ async fn codes_end_are_refused_and_cannot_be_guessed() {
     let house = House::new().await;
     let service = &house.service;
     let person = house.token("mona", &["repo"], None).await;
-    assert!(matches!(service.begin_device("", "repo").await, Err(DeviceError::Client)));
-    let late = service.begin_device("tool", "repo").await.unwrap();
+    assert!(matches!(service.begin_device("", "repo", here()).await, Err(DeviceError::Client)));
+    let late = service.begin_device("tool", "repo", here()).await.unwrap();
     house.pass(900);
     let poll = service.redeem_device("tool", late.device_code.reveal()).await;
     assert!(matches!(poll, Err(DeviceError::Expired)));
     let typed = service.decide_device(&person, &late.user_code, here(), true).await;
     assert!(matches!(typed, Err(DeviceError::Unknown)));
 
-    let refused = service.begin_device("tool", "repo").await.unwrap();
+    let refused = service.begin_device("tool", "repo", here()).await.unwrap();
     service.decide_device(&person, &refused.user_code, here(), false).await.unwrap();
     let poll = service.redeem_device("tool", refused.device_code.reveal()).await;
     assert!(matches!(poll, Err(DeviceError::Refused)));
@@ -287,7 +287,7 @@ async fn codes_end_are_refused_and_cannot_be_guessed() {
     let writer = house.token("mona", &["write:packages"], None).await;
     let fine = service.create_own_token(&writer, wanted(&[all_of("mona", Role::Write)]));
     let fine = shown(&fine.await.unwrap());
-    let open = service.begin_device("tool", "repo").await.unwrap();
+    let open = service.begin_device("tool", "repo", here()).await.unwrap();
     let by_fine = service.decide_device(&fine, &open.user_code, here(), true).await;
     assert!(matches!(by_fine, Err(DeviceError::Denied(Denied::Refused(_)))), "no scopes to hand on");
 
@@ -364,7 +364,7 @@ async fn the_api_is_limited_by_hour_by_pace_and_at_once() {
         house.pass(5);
         assert!(begin(None, false).is_ok());
     }
-    let Some(Limited::Hour(rate)) = begin(None, false).err() else { panic!("sixty an hour") };
+    let Some(Limited::Hour { rate, .. }) = begin(None, false).err() else { panic!("sixty an hour") };
     assert_eq!((rate.limit, rate.remaining()), (60, 0));
     assert!(service.begin_api(None, "192.0.2.9".parse().unwrap(), false).is_ok());
 }
