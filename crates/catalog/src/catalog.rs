@@ -1,6 +1,6 @@
 //! The door: transactions are sent to the threads that own connections.
 
-use crate::connection::{Connection, Observer};
+use crate::connection::{Connection, Observer, Work};
 use crate::transaction::{ReadTx, WriteTx, reading, writing};
 use crate::{CatalogError, postgres, sqlite};
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -33,8 +33,8 @@ pub struct Options {
     pub place: Place,
     /// Connections (and threads) that read on SQLite, or that do everything on PostgreSQL.
     pub connections: usize,
-    /// Told the name of each statement that runs.
-    pub observer: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
+    /// Told each statement that ran.
+    pub observer: Option<Arc<dyn Fn(Work) + Send + Sync>>,
 }
 
 impl Options {

@@ -8,8 +8,19 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Told the name of each statement that runs; a test compares the work done for two requests with it.
-pub(crate) type Observer = Arc<dyn Fn(&'static str) + Send + Sync>;
+/// What one statement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Its name.
+    pub statement: &'static str,
+    /// Rows that it gave or changed.
+    pub rows: u64,
+    /// Instructions of SQLite's machine; 0 on PostgreSQL.
+    pub steps: u64,
+}
+
+/// Told each statement that ran; a test compares the work done for two requests with it.
+pub(crate) type Observer = Arc<dyn Fn(Work) + Send + Sync>;
 
 /// How a failed transaction may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +89,20 @@ impl Connection {
         values: &[Value<'_>],
         each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
     ) -> Result<(), CatalogError> {
-        self.observe(statement);
+        tracing::trace!(target: "packhouse::sql", statement = statement.name);
+        let mut rows = 0;
+        let mut counted = |row: &Row<'_>| {
+            rows += 1;
+            each(row)
+        };
         let done = match &mut self.database {
-            Database::Sqlite(connection) => sqlite_query(connection, statement, values, each),
+            Database::Sqlite(connection) => sqlite_query(connection, statement, values, &mut counted),
             Database::Postgres { client, prepared } => {
-                postgres_query(client, prepared, statement, values, each)
+                postgres_query(client, prepared, statement, values, &mut counted).map(|()| 0)
             }
         };
-        self.note(done)
+        self.observe(statement, rows, done.as_ref().copied().unwrap_or(0));
+        self.note(done.map(drop))
     }
 
     /// Runs a statement that gives no rows; returns how many it changed.
@@ -94,22 +111,27 @@ impl Connection {
         statement: &'static Statement,
         values: &[Value<'_>],
     ) -> Result<u64, CatalogError> {
-        self.observe(statement);
+        tracing::trace!(target: "packhouse::sql", statement = statement.name);
         let done = match &mut self.database {
             Database::Sqlite(connection) => connection
                 .prepare_cached(statement.sqlite())
-                .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(values)))
-                .map(|changed| changed as u64)
+                .and_then(|mut prepared| {
+                    let changed = prepared.execute(rusqlite::params_from_iter(values))?;
+                    Ok((changed as u64, steps_of(&prepared)))
+                })
                 .map_err(|source| CatalogError::Sqlite { statement: statement.name, source }),
-            Database::Postgres { client, prepared } => postgres_execute(client, prepared, statement, values),
+            Database::Postgres { client, prepared } => {
+                postgres_execute(client, prepared, statement, values).map(|changed| (changed, 0))
+            }
         };
-        self.note(done)
+        let (rows, steps) = done.as_ref().copied().unwrap_or((0, 0));
+        self.observe(statement, rows, steps);
+        self.note(done.map(|(changed, _)| changed))
     }
 
-    fn observe(&self, statement: &'static Statement) {
-        tracing::trace!(target: "packhouse::sql", statement = statement.name);
+    fn observe(&self, statement: &'static Statement, rows: u64, steps: u64) {
         if let Some(observer) = &self.observer {
-            observer(statement.name);
+            observer(Work { statement: statement.name, rows, steps });
         }
     }
 
@@ -148,7 +170,7 @@ fn sqlite_query(
     statement: &'static Statement,
     values: &[Value<'_>],
     each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
-) -> Result<(), CatalogError> {
+) -> Result<u64, CatalogError> {
     let failed = |source| CatalogError::Sqlite { statement: statement.name, source };
     let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(failed)?;
     let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(failed)?;
@@ -157,7 +179,13 @@ fn sqlite_query(
             break;
         }
     }
-    Ok(())
+    drop(rows);
+    Ok(steps_of(&prepared))
+}
+
+/// Instructions that SQLite's machine ran for the statement since this was last asked.
+fn steps_of(prepared: &rusqlite::Statement<'_>) -> u64 {
+    u64::try_from(prepared.reset_status(rusqlite::StatementStatus::VmStep)).unwrap_or(0)
 }
 
 fn postgres_query(

@@ -50,6 +50,7 @@ mod window;
 pub use accounts::{Account, AccountKind, Member};
 pub use blobs::{ReadableBlob, TrashedKey};
 pub use catalog::{Catalog, Options, Place};
+pub use connection::Work;
 pub use devices::{Approved, Device, DeviceAsked, DeviceState, NewDevice};
 pub use downloads::Download;
 pub use error::CatalogError;

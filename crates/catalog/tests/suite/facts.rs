@@ -164,7 +164,7 @@ fn the_same_statements_run_for_private_and_absent() {
     let observed = |database| {
         let listener = listener.clone();
         House::open(database, move |options| {
-            options.observer = Some(Arc::new(move |name| listener.lock().unwrap().push(name)));
+            options.observer = Some(Arc::new(move |work| listener.lock().unwrap().push(work.statement)));
         })
     };
     let mut houses = vec![observed(crate::database::Database::sqlite())];

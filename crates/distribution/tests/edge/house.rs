@@ -77,7 +77,7 @@ impl House {
         let statements: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let mut options = Options::new(Place::Sqlite(folder.path().join(CATALOG)));
         let seen = Arc::clone(&statements);
-        options.observer = Some(Arc::new(move |name| seen.lock().unwrap().push(name)));
+        options.observer = Some(Arc::new(move |work| seen.lock().unwrap().push(work.statement)));
         let catalog = Catalog::open(&options).unwrap();
         let store = FileStore::open(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING * 1_000_000)));
