@@ -5,7 +5,7 @@
 //! prints goes to stdout, what went wrong to stderr with exit status 1 (2 for a command line that is wrong).
 
 mod args;
-mod duration;
+pub(crate) mod duration;
 mod flags;
 mod operator;
 mod output;

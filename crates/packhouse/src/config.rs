@@ -18,6 +18,7 @@ pub use values::{AdminToken, DatabaseUrl, ExternalUrl, LogFormat, SparseManifest
 use ipnet::IpNet;
 use packhouse_oci::AccountName;
 use packhouse_service::CreateRepositories;
+use packhouse_service::RateSettings;
 use sources::{Gathered, Raw};
 use std::fs::File;
 use std::io::Read;
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 /// The longest token and a line end, and enough more to notice that a file is too long.
 const TOKEN_FILE_BYTES_MAX: u64 = 1024;
+/// Largest rate limit.
+const RATE_MAX: u64 = 1_000_000_000;
 
 /// Everything that can be set, checked. [`KEYS`] says what each value means and what is allowed.
 #[derive(Clone, Debug)]
@@ -61,6 +64,12 @@ pub struct Config {
     pub upload_idle_max: Duration,
     /// `token_seconds`
     pub token_life: Duration,
+    /// `deleted_retention`
+    pub deleted_retention: Duration,
+    /// `deleted_downloads_max`
+    pub deleted_downloads_max: u64,
+    /// `redirect_renamed`
+    pub redirect_renamed: bool,
     /// `connections_max`
     pub connections_max: usize,
     /// `header_seconds`
@@ -69,6 +78,8 @@ pub struct Config {
     pub stall_time: Duration,
     /// `drain_seconds`
     pub drain_time: Duration,
+    /// `rate.…`
+    pub rates: RateSettings,
     /// `log`
     pub log: String,
     /// `log_format`; none: by whether stderr is a terminal.
@@ -131,11 +142,15 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let manifest_bytes_max = from.number("manifest_bytes_max", 4 << 20, 64 << 20)?;
     let upload_idle_max = from.seconds("upload_idle_seconds_max", 60, 31_536_000)?;
     let token_life = from.seconds("token_seconds", 60, 86_400)?;
+    let deleted_retention = from.required("deleted_retention", values::retention)?.0;
+    let deleted_downloads_max = from.number("deleted_downloads_max", 0, 1_000_000_000_000_000)?;
+    let redirect_renamed = from.required("redirect_renamed", values::on_or_off)?.0;
     let connections_max =
         usize::try_from(from.number("connections_max", 1, 1_000_000)?).unwrap_or(usize::MAX);
     let header_time = from.seconds("header_seconds", 1, 3600)?;
     let stall_time = from.seconds("stall_seconds", 1, 86_400)?;
     let drain_time = from.seconds("drain_seconds", 0, 86_400)?;
+    let rates = from.rates()?;
     let log = from.required("log", values::log_filter)?.0;
     let log_format = from.optional("log_format", values::log_format)?.map(|(format, _)| format);
     let metrics = from.optional("metrics_listen", values::address)?;
@@ -161,10 +176,14 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         manifest_bytes_max,
         upload_idle_max,
         token_life,
+        deleted_retention,
+        deleted_downloads_max,
+        redirect_renamed,
         connections_max,
         header_time,
         stall_time,
         drain_time,
+        rates,
         log,
         log_format,
         metrics_listen: metrics.map(|(address, _)| address),
@@ -226,6 +245,24 @@ impl Reader<'_> {
 
     fn seconds(&mut self, name: &'static str, min: u64, max: u64) -> Result<Duration, ConfigError> {
         self.number(name, min, max).map(Duration::from_secs)
+    }
+
+    fn rates(&mut self) -> Result<RateSettings, ConfigError> {
+        let mut rate = |name| {
+            let number = self.number(name, 0, RATE_MAX)?;
+            Ok::<_, ConfigError>(u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        Ok(RateSettings {
+            api_account_hour: rate("rate.api_account_hour")?,
+            api_address_hour: rate("rate.api_address_hour")?,
+            api_points_minute: rate("rate.api_points_minute")?,
+            api_concurrent: rate("rate.api_concurrent")?,
+            api_writes_minute: rate("rate.api_writes_minute")?,
+            api_writes_hour: rate("rate.api_writes_hour")?,
+            registry_reads_minute: rate("rate.registry_reads_minute")?,
+            registry_writes_minute: rate("rate.registry_writes_minute")?,
+            ..RateSettings::default()
+        })
     }
 
     fn proxies(&mut self) -> Result<Vec<IpNet>, ConfigError> {

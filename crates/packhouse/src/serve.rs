@@ -37,6 +37,9 @@ const CUT_TIME: Duration = Duration::from_secs(2);
 /// Between two rounds of removing what expired.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Between two rounds of writing how often manifests were fetched.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -58,6 +61,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let (stop, running) = lifecycle();
     let (stop_metrics, metrics_running) = lifecycle();
     tokio::spawn(sweep(service.clone(), running.clone()));
+    tokio::spawn(count(service.clone(), running.clone()));
+    let counted = service.clone();
     let operator = service.clone();
     let operate = move |command| {
         let operator = operator.clone();
@@ -77,6 +82,11 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     signals.next().await;
     health.drain();
     close(&stop, config.drain_time, signals).await;
+    // What the last requests pulled; nobody adds to it any more.
+    store_downloads(&counted).await;
+    if let Err(error) = counted.store_uses().await {
+        warn!(error = format!("{:#}", anyhow::Error::new(error)), "the last uses of tokens were not stored");
+    }
     stop_metrics.enter(Phase::Over);
     drop(folder);
     Ok(())
@@ -186,6 +196,22 @@ async fn close(stop: &Stop, drain_time: Duration, mut signals: signals::Signals)
         stop.finished(CUT_TIME).await;
     }
     info!("closed");
+}
+
+async fn count(service: Service, mut running: Running) {
+    loop {
+        tokio::select! {
+            () = running.left(Phase::Running) => return,
+            () = tokio::time::sleep(COUNT_INTERVAL) => store_downloads(&service).await,
+        }
+    }
+}
+
+async fn store_downloads(service: &Service) {
+    if let Err(error) = service.store_downloads().await {
+        let error = anyhow::Error::new(error);
+        warn!(error = format!("{error:#}"), "counting downloads failed; the next round tries again");
+    }
 }
 
 async fn sweep(service: Service, mut running: Running) {

@@ -6,7 +6,7 @@ const UNITS: [(char, u64); 6] =
 const SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
 /// Reads a number and a unit; answers seconds.
-pub(super) fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let wrong = || "write a number and a unit (s, m, h, d, w or y), such as `90d`".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let (_, factor) = UNITS.iter().find(|(letter, _)| *letter == unit).ok_or_else(wrong)?;

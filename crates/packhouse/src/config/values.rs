@@ -8,6 +8,7 @@ use packhouse_service::CreateRepositories;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Longest list of proxies; each request is compared with all of them.
@@ -167,6 +168,23 @@ pub(super) fn admin_token(text: &str) -> Result<AdminToken, String> {
     match text.len() {
         32..=255 => Ok(AdminToken(text.to_owned())),
         length => Err(format!("it has {length} characters")),
+    }
+}
+
+/// `30d`, at most ten years.
+pub(super) fn retention(text: &str) -> Result<Duration, String> {
+    let seconds = crate::cli::duration::seconds(text).map_err(|_| format!("`{text}` is no such time"))?;
+    if seconds > 10 * 365 * 86_400 {
+        return Err(format!("`{text}` is more than ten years"));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("`{text}` is neither")),
     }
 }
 

@@ -57,6 +57,10 @@ fn settings(config: &Config) -> Settings {
         layer_bytes_max: config.layer_bytes_max,
         upload_idle_seconds_max: config.upload_idle_max.as_secs(),
         token_seconds: config.token_life.as_secs(),
+        rates: config.rates,
+        deleted_seconds: config.deleted_retention.as_secs(),
+        downloads_max: config.deleted_downloads_max,
+        redirect_renamed: config.redirect_renamed,
         ..Settings::new(config.admin.clone())
     }
 }
