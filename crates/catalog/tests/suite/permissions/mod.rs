@@ -1,17 +1,18 @@
 //! The rows give each caller what the table of permissions says: the catalog's facts with the decisions, for every
 //! caller, visibility, link, token and action.
 //!
-//! The rows are written here by SQL, so that the table holds the facts and not how the rows come to be.
+//! The rows are written by SQL, so that the table holds the facts and not how the rows come to be.
 
 #[path = "../../../../access/tests/decisions/permissions/decided.rs"]
 mod decided;
 #[path = "../../../../access/tests/decisions/permissions/table.rs"]
 mod table;
-
-mod places;
+#[path = "../../../../access/tests/decisions/permissions/world.rs"]
 mod world;
 
-use crate::house::{House, NOW, on_every_database};
+mod places;
+
+use crate::house::{House, NOW, hash_of, on_every_database};
 use packhouse_access::{
     Action, Administer, Because, Caller, Delete, PackageFacts, Pull, Push, Refused, Restore, See, Visibility,
     decide, decide_create, decide_list, decide_list_in, decide_publish, explain_roles,
@@ -19,7 +20,7 @@ use packhouse_access::{
 use packhouse_catalog::{CatalogError, Presented, ReadTx, Window};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use table::{IN_ORGANIZATION, LINKS, OF_USER, TOKENS};
+use table::{IN_ORGANIZATION, Kind, LINKS, OF_USER, TOKENS};
 use world::{POLICIES, World, owner_of};
 
 on_every_database!(
@@ -31,6 +32,25 @@ on_every_database!(
     who_is_suspended_or_shows_what_has_ended_is_nobody,
     a_robot_owns_nothing_not_even_its_own_name,
 );
+
+fn build(house: &House) -> World {
+    World::new(house.is_on_postgres(), hash_of, |text| house.database.run(text))
+}
+
+/// What a caller shows.
+fn shows(world: &World, name: &str, word: &'static str, path: &str) -> Presented {
+    let token = table::token(word);
+    let bound = token.carries.as_ref().map(|carries| decided::bound(carries, path));
+    match (token.kind, bound) {
+        (Kind::Operator, _) => Presented::Operator,
+        (Kind::Worker, _) => Presented::Worker,
+        (Kind::Nobody, bound) => Presented::Anonymous { bound },
+        (_, None) => Presented::Token { hash: hash_of(&World::secret(name, word)), or: None },
+        (_, Some(bound)) => {
+            Presented::Bearer { token: world.tokens[&(name.to_owned(), World::behind(word))], bound }
+        }
+    }
+}
 
 type Decision = Result<Because, Refused>;
 
@@ -93,7 +113,7 @@ impl Differences {
 }
 
 fn everyone_does_what_the_table_says(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let acts = table::part("actions").acts;
     let expected: HashMap<Vec<&str>, table::Case> =
         table::actions().into_iter().map(|case| (case.keys.clone(), case)).collect();
@@ -104,7 +124,7 @@ fn everyone_does_what_the_table_says(house: &House) {
         let path = format!("{}/{package}", owner_of(place, link));
         let name = format!("{place}-{link}-{by}");
         let tokens = table::tokens_of(by);
-        let shown = tokens.iter().map(|token| world.shows(&name, token, &path)).collect();
+        let shown = tokens.iter().map(|token| shows(&world, &name, token, &path)).collect();
         let (holds, _) = role.expected[0].split_once('/').unwrap_or(("none", ""));
         for (token, (highest, decisions)) in tokens.iter().zip(decisions(house, shown, &path, &acts)) {
             let case = &expected[&vec![package, holds, *token]];
@@ -141,7 +161,7 @@ fn set_policy(house: &House, organization: &str, words: &str) {
 }
 
 fn a_visibility_is_given_as_the_table_says(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let acts = table::part("publish").acts;
     let mut differences = Differences::default();
     let mut current = "";
@@ -154,7 +174,7 @@ fn a_visibility_is_given_as_the_table_says(house: &House) {
         let path = format!("{}/private", owner_of(place, "none"));
         let tokens = table::tokens_of(by);
         let token = if tokens.contains(&"all") { "all" } else { tokens[0] };
-        let shows = world.shows(&format!("{place}-none-{by}"), token, &path);
+        let shows = shows(&world, &format!("{place}-none-{by}"), token, &path);
         let wanted: Vec<Visibility> = acts.iter().map(|act| act.parse().unwrap()).collect();
         let decisions = house.read(move |tx| {
             let caller = caller(tx, &shows)?;
@@ -172,7 +192,7 @@ fn a_visibility_is_given_as_the_table_says(house: &House) {
 }
 
 fn a_package_is_created_as_the_table_says(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let mut differences = Differences::default();
     let mut current = "";
     for case in table::create() {
@@ -188,7 +208,7 @@ fn a_package_is_created_as_the_table_says(house: &House) {
             "nowhere" => ("nobody/absent", "user"),
             other => panic!("no such place: {other}"),
         };
-        let shows = world.shows(&format!("{at}-none-{by}"), token, path);
+        let shows = shows(&world, &format!("{at}-none-{by}"), token, path);
         let decision = house.read(move |tx| {
             let caller = caller(tx, &shows)?;
             let facts = tx.facts(&caller, path)?;
@@ -206,7 +226,7 @@ fn a_package_is_created_as_the_table_says(house: &House) {
 /// The statements of lists say in SQL who sees what; they must say the same as the decision. So must a path that a
 /// package had before.
 fn a_list_shows_what_can_be_pulled(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     // What holds no version is not listed to the protocol.
     house.database.run(&format!(
         "INSERT INTO manifests (id, digest, media_type, kind, size, payload) VALUES (1, {0}, 'x', 1, 0, {0});
@@ -231,7 +251,7 @@ fn a_list_shows_what_can_be_pulled(house: &House) {
                 ["all", "read"].contains(word) || (word.starts_with("fine:") && !word.ends_with("-admin"))
             });
             for token in tokens {
-                let shows = world.shows(&format!("{place}-{link}-{by}"), token, "");
+                let shows = shows(&world, &format!("{place}-{link}-{by}"), token, "");
                 let seen = seen(house, shows, &owner, &paths);
                 compared += paths.len();
                 let case = format!("{place} {link} {by} {token}");
@@ -307,13 +327,13 @@ fn seen(house: &House, shows: Presented, owner: &str, paths: &[String]) -> Seen 
 
 /// The highest role on a package, with the fact it comes from.
 fn holds(house: &House, world: &World, name: &str, path: &str) -> String {
-    let shows = world.shows(name, "all", path);
+    let shows = shows(world, name, "all", path);
     let (highest, _) = decisions(house, vec![shows], path, &[]).remove(0);
     highest.map_or("none".to_owned(), decided::holds)
 }
 
 fn what_is_taken_away_is_gone_at_once(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let in_link = |link: &str, by: &str| {
         holds(house, &world, &format!("organization-{link}-{by}"), &format!("organization-{link}/private"))
     };
@@ -365,10 +385,10 @@ fn what_is_taken_away_is_gone_at_once(house: &House) {
 }
 
 fn who_is_suspended_or_shows_what_has_ended_is_nobody(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let path = "organization-none/public";
     let known = |name: &str, word| {
-        let shows = world.shows(name, word, path);
+        let shows = shows(&world, name, word, path);
         house.read(move |tx| Ok(tx.caller(&shows, NOW)?.is_some())).unwrap()
     };
     // Directly, and behind a bearer token; with scopes, and with limits.
@@ -398,10 +418,10 @@ fn who_is_suspended_or_shows_what_has_ended_is_nobody(house: &House) {
 }
 
 fn a_robot_owns_nothing_not_even_its_own_name(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     for name in ["organization-none-robot-admin", "organization-none-robot"] {
         let path = format!("{name}/tool");
-        let shows = world.shows(name, "all", &path);
+        let shows = shows(&world, name, "all", &path);
         let asked = name.to_owned();
         let (creates, standing) = house
             .read(move |tx| {
@@ -424,9 +444,9 @@ fn the_same_statements_run_for_every_package_and_none() {
     for database in databases {
         let listener = heard.clone();
         let house = House::open(database, move |options| {
-            options.observer = Some(Arc::new(move |name| listener.lock().unwrap().push(name)));
+            options.observer = Some(Arc::new(move |work| listener.lock().unwrap().push(work.statement)));
         });
-        let world = World::new(&house);
+        let world = build(&house);
         let before = "INSERT INTO redirects (path, package_id, created_at) SELECT path || '-before', id, 1";
         house.database.run(&format!("{before} FROM packages"));
         let mut compared = 0;
@@ -437,7 +457,7 @@ fn the_same_statements_run_for_every_package_and_none() {
             });
             for token in tokens {
                 let work = |link: &str, path: &str| {
-                    let shows = world.shows(&format!("organization-{link}-{by}"), token, path);
+                    let shows = shows(&world, &format!("organization-{link}-{by}"), token, path);
                     heard.lock().unwrap().clear();
                     decisions(&house, vec![shows.clone()], path, &["pull", "push"]);
                     let before = format!("{path}-before");

@@ -1,7 +1,7 @@
 //! What is no package: accounts that own things, repositories, teams.
 
-use super::world::{POLICIES, World};
-use super::{Differences, caller, decided, table};
+use super::world::POLICIES;
+use super::{Differences, build, caller, decided, shows, table};
 use crate::house::{House, on_every_database};
 use packhouse_access::{
     CreateRepository, DeleteRepository, EditRepository, Govern, Granted, Inspect, LinkRepository,
@@ -35,7 +35,7 @@ fn accounts_that_own_things_are_open_as_the_table_says(house: &House) {
     fn of<A: NamespaceAction>(facts: &NamespaceFacts<'_>) -> String {
         word(decide_namespace::<A>(facts))
     }
-    let world = World::new(house);
+    let world = build(house);
     house.database.run(&format!(
         "INSERT INTO {POLICIES} SELECT id, 1, 1, 1, 0, 1, 1, 0 FROM accounts WHERE name = 'organization-linked'"
     ));
@@ -49,7 +49,7 @@ fn accounts_that_own_things_are_open_as_the_table_says(house: &House) {
             "nowhere" => ("user-none", "nobody"),
             other => panic!("no such place: {other}"),
         };
-        let shows = world.shows(&format!("{at}-{by}"), token, "nobody/tool");
+        let shows = shows(&world, &format!("{at}-{by}"), token, "nobody/tool");
         let found = house.read(move |tx| {
             let caller = caller(tx, &shows)?;
             let facts = tx.namespace_facts(&caller, name)?;
@@ -75,7 +75,7 @@ fn repositories_are_open_as_the_table_says(house: &House) {
     fn of<A: RepositoryAction>(facts: &RepositoryFacts<'_>) -> String {
         word(decide_repository::<A>(facts))
     }
-    let world = World::new(house);
+    let world = build(house);
     let (part, mut differences) = (table::part("repositories"), Differences::default());
     for case in table::repositories() {
         let &[repository, by, token] = case.keys.as_slice() else { panic!("three columns") };
@@ -83,7 +83,7 @@ fn repositories_are_open_as_the_table_says(house: &House) {
             "member-base-none" => ("organization-inherits-base-none", "member"),
             _ => ("organization-none", by),
         };
-        let shows = world.shows(&format!("{at}-{by}"), token, "nobody/tool");
+        let shows = shows(&world, &format!("{at}-{by}"), token, "nobody/tool");
         let path = format!("{at}/{repository}");
         let found = house.read(move |tx| {
             let caller = caller(tx, &shows)?;
@@ -101,11 +101,11 @@ fn repositories_are_open_as_the_table_says(house: &House) {
 }
 
 fn teams_are_open_as_the_table_says(house: &House) {
-    let world = World::new(house);
+    let world = build(house);
     let (part, mut differences) = (table::part("teams"), Differences::default());
     for case in table::teams() {
         let &[team, by, token] = case.keys.as_slice() else { panic!("three columns") };
-        let shows = world.shows(&format!("organization-none-{by}"), token, "nobody/tool");
+        let shows = shows(&world, &format!("organization-none-{by}"), token, "nobody/tool");
         let found = house.read(move |tx| {
             let caller = caller(tx, &shows)?;
             let facts = tx.team_facts(&caller, "organization-none", team)?;

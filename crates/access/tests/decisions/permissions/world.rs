@@ -1,10 +1,12 @@
-//! The rows of everyone and everything that the table of permissions names, written by SQL.
+//! The rows of everyone and everything that `permissions.txt` names, written by SQL: for whoever asks a catalog or a
+//! server about them. They hold the facts, and not how the rows come to be.
+
+// Each of those who share it uses a part.
+#![allow(dead_code)]
 
 use super::decided;
 use super::table::{self, Chosen, IN_ORGANIZATION, Kind, LINKS, OF_USER, TOKENS};
-use crate::house::{House, hash_of};
 use packhouse_access::{RepositoryRole, Role, Scopes, TokenId, Visibility};
-use packhouse_catalog::Presented;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -34,7 +36,7 @@ impl Rows {
         write!(text, "{comma}({row})").unwrap();
     }
 
-    fn insert(mut self, house: &House) {
+    fn insert(mut self, run: impl Fn(&str)) {
         let order = [
             "accounts (id, name, login, kind, site_admin, organization_id, role, created_at, updated_at)",
             "memberships (organization_id, account_id, owner)",
@@ -52,7 +54,7 @@ impl Rows {
         ];
         for into in order {
             if let Some(rows) = self.text.remove(into) {
-                house.database.run(&format!("INSERT INTO {into} VALUES {rows}"));
+                run(&format!("INSERT INTO {into} VALUES {rows}"));
             }
         }
         assert!(self.text.is_empty(), "rows of no table: {:?}", self.text.keys());
@@ -67,11 +69,12 @@ pub(crate) const POLICIES: &str =
 /// every caller of the table's and every token of theirs.
 pub(crate) struct World {
     pub(crate) postgres: bool,
+    hash: fn(&str) -> [u8; 32],
     rows: Rows,
     /// Owns packages, and is not asked about.
     globex: i64,
     /// By caller's name and token's word.
-    tokens: HashMap<(String, &'static str), TokenId>,
+    pub(crate) tokens: HashMap<(String, &'static str), TokenId>,
 }
 
 /// The name of who owns the packages.
@@ -80,9 +83,10 @@ pub(crate) fn owner_of(place: &str, link: &str) -> String {
 }
 
 impl World {
-    pub(crate) fn new(house: &House) -> World {
-        let postgres = house.is_on_postgres();
-        let mut world = World { postgres, rows: Rows::default(), globex: 0, tokens: HashMap::new() };
+    /// Writes it by `run`, into an empty catalog or one with few rows; `hash` is SHA-256.
+    pub(crate) fn new(postgres: bool, hash: fn(&str) -> [u8; 32], run: impl Fn(&str)) -> World {
+        let rows = Rows { ids: 1_000, text: HashMap::new() };
+        let mut world = World { postgres, hash, rows, globex: 0, tokens: HashMap::new() };
         world.globex = world.account("globex", ORGANIZATION, false, None);
         for link in LINKS {
             world.organization(link);
@@ -90,8 +94,20 @@ impl World {
         for link in ["none", "linked", "inherits"] {
             world.user(link);
         }
-        std::mem::take(&mut world.rows).insert(house);
+        std::mem::take(&mut world.rows).insert(run);
         world
+    }
+
+    /// A token in the clear, by its holder's name and its word.
+    pub(crate) fn secret(name: &str, word: &str) -> String {
+        format!("{name} {word}")
+    }
+
+    /// The word for the token behind a bearer token's.
+    pub(crate) fn behind(word: &str) -> &'static str {
+        let (behind, _) = word.split_once('>').unwrap();
+        let behind = behind.replacen("fine-", "fine:", 1);
+        TOKENS.into_iter().find(|word| *word == behind).unwrap()
     }
 
     fn account(
@@ -291,8 +307,8 @@ impl World {
                 Kind::Fine(_) => (FINE_GRAINED, Scopes::ALL),
                 _ => (CLASSIC, decided::scopes(&kind)),
             };
-            let hash: String =
-                hash_of(&format!("{name} {word}")).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = (self.hash)(&World::secret(name, word));
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
             let hash = if self.postgres { format!("'\\x{hash}'") } else { format!("X'{hash}'") };
             self.rows.add(
                 "tokens (id, account_id, kind, name, hash, scopes, created_at)",
@@ -315,23 +331,6 @@ impl World {
                 }
             }
             self.tokens.insert((name.to_owned(), word), TokenId(id));
-        }
-    }
-
-    /// What a caller shows.
-    pub(crate) fn shows(&self, name: &str, word: &'static str, path: &str) -> Presented {
-        let token = table::token(word);
-        let bound = token.carries.as_ref().map(|carries| decided::bound(carries, path));
-        match (token.kind, bound) {
-            (Kind::Operator, _) => Presented::Operator,
-            (Kind::Worker, _) => Presented::Worker,
-            (Kind::Nobody, bound) => Presented::Anonymous { bound },
-            (_, None) => Presented::Token { hash: hash_of(&format!("{name} {word}")), or: None },
-            (_, Some(bound)) => {
-                let behind = word.split_once('>').unwrap().0.replacen("fine-", "fine:", 1);
-                let behind = TOKENS.into_iter().find(|word| *word == behind).unwrap();
-                Presented::Bearer { token: self.tokens[&(name.to_owned(), behind)], bound }
-            }
         }
     }
 }
