@@ -108,7 +108,7 @@ impl HouseBuilder {
             address: String::new(),
             said: Arc::default(),
             first_words: Vec::new(),
-            _database: database,
+            database: database,
             plan: self,
             folder,
         }
@@ -124,7 +124,7 @@ pub struct House {
     first_words: Vec<String>,
     plan: HouseBuilder,
     /// Held to be dropped after the program has ended, as all fields are dropped after [`House::drop`].
-    _database: Option<Database>,
+    database: Option<Database>,
     folder: TempDir,
 }
 
@@ -208,6 +208,12 @@ impl House {
     #[must_use]
     pub fn log(&self) -> String {
         crate::program::read_so_far(&self.log_file())
+    }
+
+    /// The URL of the catalog's database, of a house on PostgreSQL.
+    #[must_use]
+    pub fn database_url(&self) -> Option<&str> {
+        self.database.as_ref().map(|database| database.url.as_str())
     }
 
     /// The process id of the program.

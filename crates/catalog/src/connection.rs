@@ -89,7 +89,6 @@ impl Connection {
         values: &[Value<'_>],
         each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
     ) -> Result<(), CatalogError> {
-        tracing::trace!(target: "packhouse::sql", statement = statement.name);
         let mut rows = 0;
         let mut counted = |row: &Row<'_>| {
             rows += 1;
@@ -111,7 +110,6 @@ impl Connection {
         statement: &'static Statement,
         values: &[Value<'_>],
     ) -> Result<u64, CatalogError> {
-        tracing::trace!(target: "packhouse::sql", statement = statement.name);
         let done = match &mut self.database {
             Database::Sqlite(connection) => connection
                 .prepare_cached(statement.sqlite())
@@ -130,6 +128,7 @@ impl Connection {
     }
 
     fn observe(&self, statement: &'static Statement, rows: u64, steps: u64) {
+        tracing::trace!(target: "packhouse::sql", statement = statement.name, rows, steps);
         if let Some(observer) = &self.observer {
             observer(Work { statement: statement.name, rows, steps });
         }

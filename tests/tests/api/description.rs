@@ -8,16 +8,18 @@ use std::path::Path;
 
 /// Paths of older editions, which are in this one no more: their answers were described so.
 const OLDER: &[(&str, &[&str])] = &[
-    ("settings/billing/packages", &[
-        "total_gigabytes_bandwidth_used",
-        "total_paid_gigabytes_bandwidth_used",
-        "included_gigabytes_bandwidth",
-    ]),
-    ("settings/billing/shared-storage", &[
-        "days_left_in_billing_cycle",
-        "estimated_paid_storage_for_month",
-        "estimated_storage_for_month",
-    ]),
+    (
+        "settings/billing/packages",
+        &[
+            "total_gigabytes_bandwidth_used",
+            "total_paid_gigabytes_bandwidth_used",
+            "included_gigabytes_bandwidth",
+        ],
+    ),
+    (
+        "settings/billing/shared-storage",
+        &["days_left_in_billing_cycle", "estimated_paid_storage_for_month", "estimated_storage_for_month"],
+    ),
 ];
 
 pub(crate) struct Description(Value);
@@ -36,7 +38,10 @@ impl Description {
             let operations = operations.as_object().expect("operations").clone();
             let path = path.clone();
             operations.into_iter().filter_map(move |(method, operation)| {
-                let tagged = operation["tags"].as_array()?.iter().any(|tag| tags.contains(&tag.as_str().unwrap_or("")));
+                let tagged = operation["tags"]
+                    .as_array()?
+                    .iter()
+                    .any(|tag| tags.contains(&tag.as_str().unwrap_or("")));
                 tagged.then(|| format!("{} {path}", method.to_uppercase()))
             })
         };
@@ -48,7 +53,11 @@ impl Description {
         if let Some((_, fields)) = OLDER.iter().find(|(path, _)| seen.form.ends_with(path)) {
             let body: Value = serde_json::from_str(&seen.body).map_err(|error| error.to_string())?;
             let numbers = fields.iter().all(|field| body[*field].is_number());
-            return if numbers || seen.status != 200 { Ok(()) } else { Err("not as older editions have it".into()) };
+            return if numbers || seen.status != 200 {
+                Ok(())
+            } else {
+                Err("not as older editions have it".into())
+            };
         }
         let operation = &self.0["paths"][&seen.form][seen.method.to_lowercase()];
         if operation.is_null() {
@@ -63,7 +72,11 @@ impl Description {
         }
         let described = self.resolved(described);
         let Some(content) = described["content"].as_object() else {
-            return if seen.body.is_empty() { Ok(()) } else { Err("a body where none is described".to_owned()) };
+            return if seen.body.is_empty() {
+                Ok(())
+            } else {
+                Err("a body where none is described".to_owned())
+            };
         };
         let schema = &content.get("application/json").unwrap_or(&Value::Null)["schema"];
         if schema.is_null() || seen.status == 304 {
@@ -84,7 +97,9 @@ impl Description {
 
     fn resolved<'d>(&'d self, value: &'d Value) -> &'d Value {
         match value["$ref"].as_str() {
-            Some(reference) => self.0.pointer(reference.trim_start_matches('#')).expect("what is referred to"),
+            Some(reference) => {
+                self.0.pointer(reference.trim_start_matches('#')).expect("what is referred to")
+            }
             None => value,
         }
     }
@@ -125,7 +140,8 @@ fn said(value: Value) -> Value {
             let fields: Map<String, Value> = fields
                 .into_iter()
                 .filter(|(key, value)| {
-                    !(matches!(key.as_str(), "nullable" | "example" | "examples" | "discriminator") && !value.is_object())
+                    !(matches!(key.as_str(), "nullable" | "example" | "examples" | "discriminator")
+                        && !value.is_object())
                 })
                 .map(|(key, value)| (key, said(value)))
                 .collect();

@@ -8,6 +8,7 @@
 )]
 
 mod description;
+mod growth;
 mod left_out;
 mod multi_arch;
 mod story;
@@ -27,7 +28,10 @@ fn walk(catalog: Catalog) {
     for seen in story::tell(&house) {
         let operation = format!("{} {}", seen.method, seen.form);
         if seen.status != seen.expected {
-            wrong.push(format!("{operation} as {}: {}, not {}: {}", seen.who, seen.status, seen.expected, seen.body));
+            wrong.push(format!(
+                "{operation} as {}: {}, not {}: {}",
+                seen.who, seen.status, seen.expected, seen.body
+            ));
             continue;
         }
         match description.validate(&seen) {

@@ -26,13 +26,25 @@ struct Scene {
 
 impl Scene {
     /// Calls `METHOD /path/as/described`; `values` stand in for the braces, in their order, and a query may follow.
-    fn call(&mut self, who: &'static str, line: &str, values: &[&str], body: Option<Value>, expected: u16) -> Value {
+    fn call(
+        &mut self,
+        who: &'static str,
+        line: &str,
+        values: &[&str],
+        body: Option<Value>,
+        expected: u16,
+    ) -> Value {
         let (method, form) = line.split_once(' ').expect("a method and a path");
-        let (form, query) = form.split_once('?').map_or((form, String::new()), |(form, query)| (form, format!("?{query}")));
+        let (form, query) =
+            form.split_once('?').map_or((form, String::new()), |(form, query)| (form, format!("?{query}")));
         let mut path = String::new();
         let mut values = values.iter();
         for segment in form.split('/').skip(1) {
-            let value = if segment.starts_with('{') { values.next().expect("a value for each brace") } else { segment };
+            let value = if segment.starts_with('{') {
+                values.next().expect("a value for each brace")
+            } else {
+                segment
+            };
             path.push('/');
             path.push_str(&value.replace('/', "%2F"));
         }
@@ -93,7 +105,8 @@ fn users(scene: &mut Scene) {
     assert_eq!(me["login"], "mona", "{me}");
     scene.get("nobody", "/user", &[], 401);
     scene.get("a wrong token", "/user", &[], 401);
-    let changed = scene.call("mona", "PATCH /user", &[], Some(json!({ "name": "Mona Lisa", "bio": "Paints." })), 200);
+    let changed =
+        scene.call("mona", "PATCH /user", &[], Some(json!({ "name": "Mona Lisa", "bio": "Paints." })), 200);
     assert_eq!(changed["name"], "Mona Lisa", "{changed}");
     scene.call("mona", "PATCH /user", &[], Some(json!({ "site_admin": true })), 422);
     scene.call("a token without scopes", "PATCH /user", &[], Some(json!({ "name": "Eve" })), 403);
@@ -109,14 +122,26 @@ fn organizations(scene: &mut Scene) {
     scene.get("stranger", "/orgs/{org}", &["no-such-organization"], 404);
     let policy = json!({ "description": "Anvils.", "default_repository_permission": "read" });
     scene.call("mona", "PATCH /orgs/{org}", &["acme"], Some(policy), 200);
-    scene.call("mona", "PATCH /orgs/{org}", &["acme"], Some(json!({ "default_repository_permission": "some" })), 422);
+    scene.call(
+        "mona",
+        "PATCH /orgs/{org}",
+        &["acme"],
+        Some(json!({ "default_repository_permission": "some" })),
+        422,
+    );
 
     let member = scene.call("mona", "PUT /orgs/{org}/memberships/{username}", &["acme", "hubot"], None, 200);
     assert_eq!((&member["role"], &member["state"]), (&json!("member"), &json!("active")), "{member}");
     let admin = Some(json!({ "role": "admin" }));
     scene.call("mona", "PUT /orgs/{org}/memberships/{username}", &["acme", "octocat"], admin.clone(), 200);
     scene.call("hubot", "PUT /orgs/{org}/memberships/{username}", &["acme", "stranger"], admin.clone(), 403);
-    scene.call("mona", "PUT /orgs/{org}/memberships/{username}", &["acme", "hubot"], Some(json!({ "role": "king" })), 422);
+    scene.call(
+        "mona",
+        "PUT /orgs/{org}/memberships/{username}",
+        &["acme", "hubot"],
+        Some(json!({ "role": "king" })),
+        422,
+    );
     scene.get("hubot", "/orgs/{org}/memberships/{username}", &["acme", "mona"], 200);
     scene.get("mona", "/orgs/{org}/memberships/{username}", &["acme", "stranger"], 404);
     let members = scene.get("hubot", "/orgs/{org}/members", &["acme"], 200);
@@ -126,7 +151,13 @@ fn organizations(scene: &mut Scene) {
     scene.get("hubot", "/user/memberships/orgs", &[], 200);
     scene.get("hubot", "/user/memberships/orgs/{org}", &["acme"], 200);
     scene.get("stranger", "/user/memberships/orgs/{org}", &["acme"], 404);
-    scene.call("hubot", "PATCH /user/memberships/orgs/{org}", &["acme"], Some(json!({ "state": "active" })), 200);
+    scene.call(
+        "hubot",
+        "PATCH /user/memberships/orgs/{org}",
+        &["acme"],
+        Some(json!({ "state": "active" })),
+        200,
+    );
     let mine = scene.get("hubot", "/user/orgs", &[], 200);
     assert_eq!(mine[0]["login"], "acme", "{mine}");
     scene.get("nobody", "/user/orgs", &[], 401);
@@ -220,7 +251,9 @@ fn packages(scene: &mut Scene, house: &House) {
         door.push(package, "v1", &first);
         door.push(package, "v2", &second);
         let name = package.split_once('/').expect("a namespace").1;
-        let of = |more: &[&'static str]| -> Vec<&str> { values.iter().copied().chain(more.iter().copied()).collect() };
+        let of = |more: &[&'static str]| -> Vec<&str> {
+            values.iter().copied().chain(more.iter().copied()).collect()
+        };
         let list = format!("{base}/packages");
         let typed = format!("{list}?package_type=container");
         let found = scene.get("mona", &typed, &of(&[]), 200);
@@ -233,7 +266,11 @@ fn packages(scene: &mut Scene, house: &House) {
         let mut at: Vec<&str> = of(&["container"]);
         at.push(name);
         let package = scene.get("mona", &one, &at, 200);
-        assert_eq!((&package["visibility"], &package["version_count"]), (&json!("private"), &json!(2)), "{package}");
+        assert_eq!(
+            (&package["visibility"], &package["version_count"]),
+            (&json!("private"), &json!(2)),
+            "{package}"
+        );
         let missing: Vec<&str> = of(&["container", "no-such-package"]);
         scene.get("mona", &one, &missing, 404);
         if base != "/user" {
