@@ -83,7 +83,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     health.drain();
     close(&stop, config.drain_time, signals).await;
     // What the last requests pulled; nobody adds to it any more.
-    store_downloads(&counted).await;
+    store_counts(&counted).await;
     if let Err(error) = counted.store_uses().await {
         warn!(error = format!("{:#}", anyhow::Error::new(error)), "the last uses of tokens were not stored");
     }
@@ -202,15 +202,17 @@ async fn count(service: Service, mut running: Running) {
     loop {
         tokio::select! {
             () = running.left(Phase::Running) => return,
-            () = tokio::time::sleep(COUNT_INTERVAL) => store_downloads(&service).await,
+            () = tokio::time::sleep(COUNT_INTERVAL) => store_counts(&service).await,
         }
     }
 }
 
-async fn store_downloads(service: &Service) {
-    if let Err(error) = service.store_downloads().await {
-        let error = anyhow::Error::new(error);
-        warn!(error = format!("{error:#}"), "counting downloads failed; the next round tries again");
+async fn store_counts(service: &Service) {
+    for stored in [service.store_downloads().await, service.store_transfers().await] {
+        if let Err(error) = stored {
+            let error = anyhow::Error::new(error);
+            warn!(error = format!("{error:#}"), "counting downloads failed; the next round tries again");
+        }
     }
 }
 
