@@ -34,6 +34,16 @@ impl TokenKind {
         }
     }
 
+    /// The word for it in the API and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenKind::Personal => "classic",
+            TokenKind::Configured => "configured",
+            TokenKind::FineGrained => "fine_grained",
+            TokenKind::Device => "device",
+        }
+    }
+
     fn from_number(number: i64) -> Result<TokenKind, CatalogError> {
         Ok(match number {
             1 => TokenKind::Personal,

@@ -8,9 +8,10 @@ use crate::route::{self, Endpoint, Pattern, RouteName};
 use crate::{blobs, lists, manifests, request, token, uploads};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use packhouse_oci::{PackageName, V2Path};
 use packhouse_service::{Service, Shown};
+use std::net::IpAddr;
 
 /// What requests may bring.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +64,17 @@ impl Edge {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let (parts, body) = request.into_parts();
-        let (name, answer) = self.dispatch(&parts, body, external_url).await;
-        let mut response = answer.unwrap_or_else(OciError::render);
+        let shown = request::shown(&parts.headers);
+        let client = parts.extensions.get::<Client>().map(|client| client.0);
+        let (name, mut response) = match self.service.admit(&shown, client, writes(&parts)) {
+            Ok(admission) => {
+                let (name, answer) = self.dispatch(&parts, body, shown, external_url).await;
+                let response = answer.unwrap_or_else(OciError::render);
+                self.service.settle(&admission, is_known(name, response.status()));
+                (name, response)
+            }
+            Err(limited) => (RouteName("limited"), OciError::limited(&limited).render()),
+        };
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         if parts.method == Method::HEAD {
             // The headers say how long the body of a GET would be.
@@ -81,6 +91,7 @@ impl Edge {
         &self,
         parts: &Parts,
         body: B,
+        shown: Shown,
         external_url: &str,
     ) -> (RouteName, Result<Response<Body>, OciError>)
     where
@@ -101,13 +112,33 @@ impl Edge {
             Ok(query) => query,
             Err(error) => return (route.name, Err(error)),
         };
-        let shown = request::shown(&parts.headers);
         let challenge = Challenge::new(external_url, matches!(shown, Shown::Bearer(_)));
         let call =
             Call { service: &self.service, limits: &self.limits, parts, query, shown, challenge, body };
         // Boxed: the endpoints' states differ much in size, and a connection holds the largest.
         (route.name, Box::pin(run(route.endpoint, path, call)).await)
     }
+}
+
+/// The client's address, as an extension of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub IpAddr);
+
+/// Whether a request is counted as one that changes something. Fetching a token changes nothing.
+fn writes(parts: &Parts) -> bool {
+    !matches!(parts.method, Method::GET | Method::HEAD) && parts.uri.path() != "/token"
+}
+
+/// Whether the answer shows that the credential is one: it came as far as the service, and was not refused there.
+fn is_known(name: RouteName, status: StatusCode) -> bool {
+    let refused = matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::PAYLOAD_TOO_LARGE
+    );
+    name.0 != "none" && !refused
 }
 
 fn exact_length(response: &Response<Body>) -> Option<Result<HeaderValue, http::header::InvalidHeaderValue>> {

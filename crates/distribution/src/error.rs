@@ -12,7 +12,7 @@ use packhouse_oci::{
     TagError,
 };
 use packhouse_service::{
-    DeleteError, Denied, Fault, ListError, PullError, PushError, Refusal, Refused, Role, TokenError,
+    DeleteError, Denied, Fault, Limited, ListError, PullError, PushError, Refusal, Refused, Role, TokenError,
     UploadError, Visibility,
 };
 
@@ -152,6 +152,14 @@ impl OciError {
 
     fn forbidden(message: String) -> Self {
         OciError::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
+    }
+
+    /// Too many requests.
+    pub(crate) fn limited(limited: &Limited) -> Self {
+        let (Limited::Hour { retry_seconds, .. } | Limited::Pace { retry_seconds, .. }) = limited;
+        let message = format!("too many requests: try again in {retry_seconds} s");
+        OciError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+            .header(RETRY_AFTER, &retry_seconds.to_string())
     }
 
     /// Ours: the log gets the chain, the client a sentence.

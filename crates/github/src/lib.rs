@@ -26,6 +26,6 @@ mod sign_in;
 mod tokens;
 mod urls;
 
-pub use edge::{Edge, Space};
+pub use edge::{Edge, Named, Space};
 pub use route::{Parameter, ROUTES, Route};
 pub use urls::Urls;

@@ -7,8 +7,8 @@ use crate::manage::refused;
 use crate::page::PageAsked;
 use crate::respond::Answer;
 use packhouse_service::{
-    LimitWanted, ManageError, RobotChange, RobotSeen, RobotTokenWanted, Role, TokenKind, TokenMade,
-    TokenSeen, TokenWanted, Window,
+    LimitWanted, ManageError, RobotChange, RobotSeen, RobotTokenWanted, Role, TokenMade, TokenSeen,
+    TokenWanted, Window,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -178,12 +178,7 @@ fn token_view(seen: TokenSeen, secret: Option<String>) -> TokenView {
     TokenView {
         id: seen.id,
         name: seen.name,
-        kind: match seen.kind {
-            TokenKind::Personal => "classic",
-            TokenKind::Configured => "configured",
-            TokenKind::FineGrained => "fine_grained",
-            TokenKind::Device => "device",
-        },
+        kind: seen.kind.as_str(),
         scopes: seen.scopes.normalized(),
         limits: seen.limits.into_iter().map(limit).collect(),
         created_at: time(seen.created_at),

@@ -39,6 +39,8 @@ pub fn run() -> ExitCode {
         Act::Org { act, flags } => operator::run(act.command(), &flags),
         Act::Token { act, flags } if act.is_quiet() => operator::run_quietly(act.command(), &flags),
         Act::Token { act, flags } => operator::run(act.command(), &flags),
+        Act::Robot { act, flags } if act.is_quiet() => operator::run_quietly(act.command(), &flags),
+        Act::Robot { act, flags } => operator::run(act.command(), &flags),
         Act::Team { act, flags } => operator::run(act.command(), &flags),
         Act::Repo { act, flags } => operator::run(act.command(), &flags),
         Act::Access { act, flags } => operator::run(act.command(), &flags),

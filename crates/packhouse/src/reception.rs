@@ -100,7 +100,9 @@ impl<C: Check> Inner for Reception<C> {
             let (route, response) = self.github.handle(request, &space, origin.client).await;
             return Answered { route, response: response.map(Either::Right) };
         }
-        let response = self.distribution.handle(Request::from_parts(parts, body), &origin.external_url).await;
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(packhouse_distribution::Client(origin.client));
+        let response = self.distribution.handle(request, &origin.external_url).await;
         let route = response.extensions().get::<RouteName>().map_or(NO_ROUTE, |name| name.0);
         Answered { route, response: response.map(Either::Left) }
     }

@@ -1,8 +1,10 @@
 //! The operator's commands: accounts, organizations, tokens, packages. They come over the operator's socket or
 //! from the command line itself, so who gives one holds the data folder; they are callers like all others.
 
+mod machines;
 mod people;
 
+pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
 
 use crate::access::caller;
@@ -132,6 +134,8 @@ pub enum Command {
     },
     /// Teams, repositories, policies, links of packages.
     People(PeopleCommand),
+    /// Fine-grained tokens, robots, programs with a code.
+    Machines(MachineCommand),
 }
 
 /// A user or an organization.
@@ -167,12 +171,16 @@ pub struct TokenView {
     pub user: String,
     /// A name for people.
     pub name: String,
+    /// `classic`, `configured`, `fine_grained` or `device`.
+    pub kind: String,
     /// Scopes by name.
     pub scopes: Vec<String>,
     /// When it was made, microseconds since 1970.
     pub created_at: i64,
     /// When it ends.
     pub expires_at: Option<i64>,
+    /// When it was used last, to the minute.
+    pub last_used_at: Option<i64>,
     /// Since when it is revoked.
     pub revoked_at: Option<i64>,
 }
@@ -236,6 +244,8 @@ pub enum Answer {
     Teams(Vec<TeamView>),
     /// Repositories.
     Repositories(Vec<RepositoryView>),
+    /// Robots.
+    Robots(Vec<RobotView>),
     /// Why, or why not.
     Explained(Explanation),
     /// Not done; nothing was changed.
@@ -256,6 +266,7 @@ impl std::fmt::Debug for Answer {
             | Answer::Members(_)
             | Answer::Token { .. }
             | Answer::Tokens(_)
+            | Answer::Robots(_)
             | Answer::Packages(_)
             | Answer::Access(_)
             | Answer::PackageAccess(_)
@@ -290,6 +301,8 @@ enum OperatorError {
     NoToken(i64),
     #[error("there is no `{0}`")]
     Absent(String),
+    #[error("no program waits with the code `{0}`; codes live 15 minutes and are used once")]
+    NoCode(String),
     #[error("there is no team `{0}`; `packhouse team list` shows which there are")]
     NoTeam(String),
     #[error("{0}")]
@@ -355,6 +368,7 @@ impl Service {
                     | Command::PackageRevoke { .. }
                     | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
                     Command::People(command) => people::people(tx, &operator, command, now),
+                    Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
                 }
             })
             .await
@@ -503,9 +517,11 @@ impl Desk<'_> {
                     id: id.0,
                     user: owner.name,
                     name: new.name,
+                    kind: new.kind.as_str().to_owned(),
                     scopes: scopes.names().map(str::to_owned).collect(),
                     created_at: self.now.0,
                     expires_at: new.expires_at.map(|at| at.0),
+                    last_used_at: None,
                     revoked_at: None,
                 };
                 Ok(Answer::Token { token: self.secret.reveal().to_owned(), view })
@@ -526,9 +542,11 @@ impl Desk<'_> {
                     id: token.id.0,
                     user: token.account,
                     name: token.name,
+                    kind: token.kind.as_str().to_owned(),
                     scopes: token.scopes.names().map(str::to_owned).collect(),
                     created_at: token.created_at.0,
                     expires_at: token.expires_at.map(|at| at.0),
+                    last_used_at: token.last_used_at.map(|at| at.0),
                     revoked_at: token.revoked_at.map(|at| at.0),
                 };
                 Ok(Answer::Tokens(tokens.into_iter().map(view).collect()))

@@ -110,3 +110,29 @@ async fn a_length_beyond_all_numbers_is_refused_before_a_byte_is_read() {
     too_large(&far);
     assert_eq!(mona.get(&session).await.the("range"), "0-0");
 }
+
+#[tokio::test]
+async fn too_many_requests_of_one_token_are_429_and_say_when_to_come_again() {
+    let house = House::with(|plan| {
+        plan.settings.rates.registry_reads_minute = 4;
+        plan.settings.rates.registry_writes_minute = 2;
+    })
+    .await;
+    let (mona, hubot) = (house.user("mona").await, house.user("hubot").await);
+    for _ in 0..4 {
+        assert_eq!(mona.get("/v2/").await.says(), "200");
+    }
+    let over = mona.get("/v2/").await;
+    assert_eq!((over.says().as_str(), over.header("retry-after")), ("429 TOOMANYREQUESTS", Some("60")));
+    assert_eq!(mona.post(UPLOADS).await.says(), "202", "writes are counted apart");
+    assert_eq!(hubot.get("/v2/").await.says(), "200", "and so are other tokens");
+    house.wait(60);
+    assert_eq!(mona.get("/v2/").await.says(), "200");
+    // A bearer token is counted as the token behind it.
+    let bearer = hubot.bearer(&["repository:hubot/app:pull"]).await;
+    let other = hubot.bearer(&["repository:hubot/app:pull"]).await;
+    for bearer in [&bearer, &other, &bearer, &other] {
+        assert_eq!(bearer.get("/v2/").await.says(), "200");
+    }
+    assert_eq!(other.get("/v2/").await.says(), "429 TOOMANYREQUESTS");
+}

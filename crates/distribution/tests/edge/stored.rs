@@ -22,10 +22,15 @@ impl House {
         assert!(names.len() > 10, "the schema was found: {names:?}");
         for name in names {
             let mut rows = catalog.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
+            // When a token was used is noted aside, whatever the request was.
+            let noted = rows.column_names().iter().position(|column| *column == "last_used_at");
             let columns = rows.column_count();
             let mut rows = rows.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
-                let cells: Vec<String> = (0..columns).map(|at| cell(row.get_ref(at).unwrap())).collect();
+                let cells: Vec<String> = (0..columns)
+                    .filter(|at| Some(*at) != noted)
+                    .map(|at| cell(row.get_ref(at).unwrap()))
+                    .collect();
                 stored.insert(format!("{name}: {}", cells.join(" | ")), String::new());
             }
         }

@@ -3,7 +3,7 @@
 use super::duration;
 use super::flags::ConfigFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use packhouse_service::operator::{Command, PeopleCommand};
+use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
 use std::path::PathBuf;
 
 /// Your own ghcr.io: a container registry in one program.
@@ -64,6 +64,13 @@ Examples:
     Token {
         #[command(subcommand)]
         act: TokenAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Make accounts for machines of an organization
+    Robot {
+        #[command(subcommand)]
+        act: RobotAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },
@@ -153,6 +160,14 @@ pub(super) enum UserAct {
         /// Whose
         name: String,
     },
+    /// Let a program in that shows a code, such as `gh auth login`
+    ApproveDevice {
+        /// The code
+        code: String,
+        /// As whom
+        #[arg(long)]
+        user: String,
+    },
 }
 
 impl UserAct {
@@ -162,6 +177,9 @@ impl UserAct {
             Self::List => Command::UserList,
             Self::Suspend { name } => Command::UserSuspend { name },
             Self::Resume { name } => Command::UserResume { name },
+            Self::ApproveDevice { code, user } => {
+                Command::Machines(MachineCommand::DeviceApprove { code, user })
+            }
         }
     }
 }
@@ -264,16 +282,26 @@ pub(super) enum TokenAct {
     /// Make a token and print it, once
     #[command(after_help = "\
 Example:
-  TOKEN=$(packhouse token create mona --name laptop --expires 90d --quiet)")]
+  TOKEN=$(packhouse token create mona --name laptop --expires 90d --quiet)
+  packhouse token create mona --packages octo/app,octo/web --owners mona --permission read")]
     Create {
         /// For whom
         user: String,
         /// A name to tell it from others
         #[arg(long, default_value = "command line")]
         name: String,
-        /// What it may do at the most: read:packages, write:packages, delete:packages
+        /// What it may do at the most: read:packages, write:packages, delete:packages, or another of GitHub's scopes
         #[arg(long, value_delimiter = ',', default_value = "read:packages,write:packages")]
         scopes: Vec<String>,
+        /// Make it for these packages, in place of scopes
+        #[arg(long, value_delimiter = ',', value_name = "PATH,…", requires = "permission")]
+        packages: Vec<String>,
+        /// Make it for all packages of these users and organizations, in place of scopes
+        #[arg(long, value_delimiter = ',', value_name = "NAME,…", requires = "permission")]
+        owners: Vec<String>,
+        /// What it may at most do with what it is made for
+        #[arg(long, value_enum)]
+        permission: Option<PackageRole>,
         /// Its life, such as 12h, 90d or 1y; without it, it does not expire
         #[arg(long, value_parser = duration::seconds, value_name = "TIME")]
         expires: Option<u64>,
@@ -301,12 +329,103 @@ impl TokenAct {
 
     pub(super) fn command(self) -> Command {
         match self {
-            Self::Create { user, name, scopes, expires, quiet: _ } => {
+            Self::Create { user, name, packages, owners, permission: Some(permission), expires, .. } => {
+                Command::Machines(MachineCommand::TokenCreateFineGrained {
+                    user,
+                    name,
+                    packages,
+                    owners,
+                    permission: word(&permission),
+                    expires_seconds: expires,
+                })
+            }
+            Self::Create { user, name, scopes, expires, .. } => {
                 Command::TokenCreate { user, name, scopes, expires_seconds: expires }
             }
             Self::List { user } => Command::TokenList { user },
             Self::Revoke { id } => Command::TokenRevoke { id },
         }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RobotAct {
+    /// Make a robot
+    #[command(after_help = "\
+Example:
+  packhouse robot create octo deploy --role write")]
+    Create {
+        /// The organization
+        org: String,
+        /// Its name; it signs in as ORG+NAME
+        name: String,
+        /// What it may on all packages of the organization; without it, nothing but what it is given by name
+        #[arg(long, value_enum)]
+        role: Option<PackageRole>,
+        /// What it is for
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List the robots of an organization
+    List {
+        /// The organization
+        org: String,
+    },
+    /// Change what a robot may on all packages of the organization
+    Role {
+        /// The organization
+        org: String,
+        /// The robot
+        name: String,
+        /// read, write, admin or none
+        role: String,
+    },
+    /// Delete a robot, with its tokens and its roles
+    Delete {
+        /// The organization
+        org: String,
+        /// The robot
+        name: String,
+    },
+    /// Make a token for a robot and print it, once
+    Token {
+        /// The organization
+        org: String,
+        /// The robot
+        name: String,
+        /// A name to tell it from others
+        #[arg(long = "name", default_value = "command line")]
+        token_name: String,
+        /// What it may do at the most: read:packages, write:packages, delete:packages
+        #[arg(long, value_delimiter = ',', default_value = "read:packages,write:packages")]
+        scopes: Vec<String>,
+        /// Its life, such as 12h, 90d or 1y; without it, it does not expire
+        #[arg(long, value_parser = duration::seconds, value_name = "TIME")]
+        expires: Option<u64>,
+        /// Print the token alone, for scripts
+        #[arg(long, short, conflicts_with = "json")]
+        quiet: bool,
+    },
+}
+
+impl RobotAct {
+    /// Whether only the token is wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Token { quiet: true, .. })
+    }
+
+    pub(super) fn command(self) -> Command {
+        Command::Machines(match self {
+            Self::Create { org, name, role, description } => {
+                MachineCommand::RobotCreate { org, name, role: role.as_ref().map(word), description }
+            }
+            Self::List { org } => MachineCommand::RobotList { org },
+            Self::Role { org, name, role } => MachineCommand::RobotRole { org, name, role },
+            Self::Delete { org, name } => MachineCommand::RobotDelete { org, name },
+            Self::Token { org, name, token_name, scopes, expires, quiet: _ } => {
+                MachineCommand::RobotToken { org, name, token_name, scopes, expires_seconds: expires }
+            }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use packhouse_service::Explanation;
 use packhouse_service::operator::{
     AccessView, AccountView, Answer, MemberView, PackageAccessView, PackageView, PolicyView, RepositoryView,
-    TeamView, TokenView,
+    RobotView, TeamView, TokenView,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -69,6 +69,7 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Members(rows) => serde_json::to_value(rows)?,
         Answer::Tokens(rows) => serde_json::to_value(rows)?,
         Answer::Packages(rows) => serde_json::to_value(rows)?,
+        Answer::Robots(rows) => serde_json::to_value(rows)?,
         Answer::Access(rows) => serde_json::to_value(rows)?,
         Answer::PackageAccess(access) => serde_json::to_value(access)?,
         Answer::Policy(policy) => serde_json::to_value(policy)?,
@@ -101,11 +102,12 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
                 "token {} for `{}` ({}); {end}. It is shown only now:\n\n{token}\n",
                 view.id,
                 view.user,
-                view.scopes.join(", ")
+                if view.scopes.is_empty() { view.kind } else { view.scopes.join(", ") }
             )
         }
         Answer::Tokens(rows) => tokens(&rows),
         Answer::Packages(rows) => packages(&rows),
+        Answer::Robots(rows) => robots(&rows),
         Answer::Access(rows) => access(&rows, "nobody has a role of their own"),
         Answer::PackageAccess(access) => package_access(&access),
         Answer::Policy(view) => policy(&view),
@@ -146,11 +148,27 @@ fn tokens(rows: &[TokenView]) -> String {
             (None, Some(at)) => format!("until {}", time(at)),
             (None, None) => "does not expire".to_owned(),
         };
-        let scopes = row.scopes.join(",");
+        // What a fine-grained one is for has no place in a line.
+        let scopes = if row.scopes.is_empty() { row.kind.clone() } else { row.scopes.join(",") };
         let id = row.id.to_string();
         table.add_row([id, row.user.clone(), row.name.clone(), scopes, time(row.created_at), state]);
     }
     rows_or(rows.len(), &mut table, "no tokens; `packhouse token create USER` makes one")
+}
+
+fn robots(rows: &[RobotView]) -> String {
+    let mut table = table(["id", "robot", "role", "for", "created"]);
+    for row in rows {
+        let description = row.description.clone().unwrap_or_default();
+        table.add_row([
+            row.id.to_string(),
+            row.name.clone(),
+            row.role.clone(),
+            description,
+            time(row.created_at),
+        ]);
+    }
+    rows_or(rows.len(), &mut table, "no robots; `packhouse robot create ORG NAME` makes one")
 }
 
 fn packages(rows: &[PackageView]) -> String {
@@ -278,7 +296,9 @@ mod tests {
             id: 7,
             user: "mona".into(),
             name: "laptop".into(),
+            kind: "classic".into(),
             scopes: vec!["read:packages".into()],
+            last_used_at: None,
             created_at: 1_700_000_000_000_000,
             expires_at: None,
             revoked_at: None,
