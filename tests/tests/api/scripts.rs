@@ -1,0 +1,161 @@
+//! People's scripts: Octokit and PyGithub list, page, delete and restore with a token of each scope, as each kind of
+//! person.
+
+use packhouse_tests::{Catalog, House, Image, Program, User, tool};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Versions of the package: more than a page of any size.
+const VERSIONS: usize = 105;
+
+/// Tokens, by the scopes they have.
+const NONE: &str = "";
+const READ: &str = "read:packages";
+const WRITE: &str = "write:packages";
+const DELETE: &str = "read:packages,delete:packages";
+const ALL: &str = "repo,read:org,write:packages,delete:packages";
+
+/// What each person with each token gets of a private package: the list of packages (how many), the package, its
+/// versions (how many), deleting and restoring a version, deleting and restoring the package.
+///
+/// `mona` owns the organization; `hubot` is a member with no role; `octocat` is in a team that administers the linked
+/// repository, whose access the package inherits; `lena` is a collaborator who writes there; `stranger` is nobody.
+const TABLE: &[(&str, &str, [u16; 7])] = &[
+    ("mona", NONE, [403, 403, 403, 403, 403, 403, 403]),
+    ("mona", READ, [1, 200, 105, 403, 403, 403, 403]),
+    // Restoring what is not deleted: there is no such thing.
+    ("mona", WRITE, [1, 200, 105, 403, 404, 403, 404]),
+    ("mona", DELETE, [1, 200, 105, 204, 403, 204, 403]),
+    ("mona", ALL, [1, 200, 105, 204, 204, 204, 204]),
+    ("octocat", NONE, [403, 403, 403, 403, 403, 403, 403]),
+    ("octocat", READ, [1, 200, 105, 403, 403, 403, 403]),
+    ("octocat", ALL, [1, 200, 105, 204, 204, 204, 204]),
+    ("lena", READ, [1, 200, 105, 403, 403, 403, 403]),
+    ("lena", ALL, [1, 200, 105, 403, 404, 403, 404]),
+    ("hubot", NONE, [403, 403, 403, 403, 403, 403, 403]),
+    // By the organization's base role `none`, a member has nothing in the repository.
+    ("hubot", READ, [0, 404, 404, 403, 403, 403, 403]),
+    ("hubot", ALL, [0, 404, 404, 404, 404, 404, 404]),
+    ("stranger", NONE, [403, 403, 403, 403, 403, 403, 403]),
+    ("stranger", READ, [0, 404, 404, 403, 403, 403, 403]),
+    ("stranger", ALL, [0, 404, 404, 404, 404, 404, 404]),
+];
+
+struct Stage {
+    house: House,
+    version: String,
+}
+
+fn stage(catalog: Catalog) -> Stage {
+    let house = House::builder().catalog(catalog).start();
+    for name in ["mona", "hubot", "octocat", "lena", "stranger"] {
+        house.operator(["user", "create", name]);
+    }
+    let mona = house.token("mona", ALL);
+    house.organization("acme", &mona);
+    house.operator(["org", "policy", "acme", "--base-role", "none"]);
+    for member in ["hubot", "octocat"] {
+        house.operator(["org", "add-member", "acme", member]);
+    }
+    house.operator(["repo", "create", "acme/anvil"]);
+    house.operator(["team", "create", "acme", "core"]);
+    house.operator(["team", "add-member", "acme", "core", "octocat"]);
+    house.operator(["team", "grant", "acme", "core", "anvil", "admin"]);
+    house.operator(["repo", "grant", "acme/anvil", "lena", "write"]);
+    let door = house.caller(&mona);
+    for number in 0..VERSIONS {
+        door.push("acme/tools/forge", &format!("v{number}"), &Image::random(16));
+    }
+    house.operator(["package", "link", "acme/tools/forge", "anvil", "--inherit"]);
+    let oldest = door.get("/api/v3/orgs/acme/packages/container/tools%2Fforge/versions?tag=v0");
+    let version = oldest.json()[0]["id"].to_string();
+    Stage { house, version }
+}
+
+impl Stage {
+    fn octokit(&self, token: &User) -> Value {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("npm/packages.mjs");
+        let desk = tempfile::tempdir().expect("a folder");
+        let done = Program::new(tool("node"), desk.path())
+            .arg(script)
+            .arg(tool("npm-modules"))
+            .arg(format!("{}/api/v3", self.house.url()))
+            .args([&token.token, "acme", "tools/forge"])
+            .env("VERSION", &self.version)
+            .succeeds();
+        done.json()
+    }
+
+    fn pygithub(&self, token: &User) -> Value {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python/people.py");
+        let desk = tempfile::tempdir().expect("a folder");
+        let done = Program::new(tool("python"), desk.path())
+            .arg(script)
+            .arg(format!("{}/api/v3", self.house.url()))
+            .args([&token.token, "acme", "tools%2Fforge"])
+            .succeeds();
+        done.json()
+    }
+}
+
+fn octokit_lists_pages_deletes_and_restores(catalog: Catalog) {
+    let stage = stage(catalog);
+    let mut wrong = Vec::new();
+    for (who, scopes, expected) in TABLE {
+        let token = stage.house.token(who, scopes);
+        let said = stage.octokit(&token);
+        let found = ["list", "get", "versions", "delete", "restore", "deletePackage", "restorePackage"]
+            .map(|field| said[field].as_u64().and_then(|number| u16::try_from(number).ok()).unwrap_or(0));
+        if found != *expected {
+            wrong.push(format!(
+                "{who} with `{scopes}`: {found:?}, where the table says {expected:?} ({said})"
+            ));
+        }
+        if said["versions"] == VERSIONS {
+            assert_eq!(said["distinct"], VERSIONS, "no page repeats another");
+        }
+        // What a person with half of the rights deleted is put back for the next.
+        let mona = stage.house.caller(&stage.house.token("mona", ALL));
+        for undo in ["/restore".to_owned(), format!("/versions/{}/restore", stage.version)] {
+            let path = format!("/api/v3/orgs/acme/packages/container/tools%2Fforge{undo}");
+            mona.send_bytes("POST", &path, "application/json", b"");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn octokit_lists_pages_deletes_and_restores_on_sqlite() {
+    octokit_lists_pages_deletes_and_restores(Catalog::Sqlite);
+}
+
+#[test]
+fn octokit_lists_pages_deletes_and_restores_on_postgres() {
+    octokit_lists_pages_deletes_and_restores(Catalog::Postgres);
+}
+
+#[test]
+fn pygithub_knows_people_teams_repositories_and_packages() {
+    let stage = stage(Catalog::Sqlite);
+    let house = &stage.house;
+    let mona = stage.pygithub(&house.token("mona", ALL));
+    assert_eq!(
+        mona,
+        json!({
+            "login": "mona",
+            "scopes": ["delete:packages", "read:org", "repo", "write:packages"],
+            "organizations": ["acme"],
+            "members": ["hubot", "mona", "octocat"],
+            "teams": ["core"],
+            "repository": "acme/anvil",
+            "versions": VERSIONS,
+            "limit": 5000,
+        })
+    );
+    let stranger = stage.pygithub(&house.token("stranger", ALL));
+    assert_eq!(stranger["organizations"], json!([]), "{stranger}");
+    assert_eq!((&stranger["repository"], &stranger["versions"]), (&json!(404), &json!(404)), "{stranger}");
+    let reader = stage.pygithub(&house.token("mona", READ));
+    assert_eq!((&reader["login"], &reader["versions"]), (&json!("mona"), &json!(VERSIONS)), "{reader}");
+    assert_eq!((&reader["teams"], &reader["organizations"]), (&json!(403), &json!(403)), "{reader}");
+}
