@@ -13,7 +13,7 @@ use packhouse_access::{
     NamespaceFacts, PackageFacts, PackageId, Policy, Pull, Push, Refused, RepositoryAction, RepositoryFacts,
     RepositoryId, RepositoryRole, Restore, Role, Scopes, See, SeeRepository, SeeUsage, Standing, TeamFacts,
     TeamId, TokenId, Visibility, Who, decide, decide_create, decide_create_repository, decide_edit_team,
-    decide_list_in, decide_mention_repository, decide_namespace, decide_own, decide_publish,
+    decide_list_in, decide_mention_repository, decide_move, decide_namespace, decide_own, decide_publish,
     decide_repository, decide_see_team, explain_roles, with_brand,
 };
 use table::Case;
@@ -378,4 +378,47 @@ fn ones_own_account_is_open_as_the_table_says() {
         };
         word(decide_own(&caller(brand, case.keys[0], case.keys[1]), scopes))
     });
+}
+
+#[test]
+fn packages_are_moved_as_the_table_says() {
+    const ELSEWHERE: AccountId = AccountId(20);
+    let mut differences = Differences::default();
+    let cases = table::moves();
+    for case in &cases {
+        let &[package, by, to, token] = case.keys.as_slice() else { panic!("four columns") };
+        let found = with_brand(|brand| {
+            let from = facts(&brand, &["organization", package, "none", by], token);
+            let here = standing(by);
+            let (owner, at, policy) = match to {
+                "same" | "taken" => (Some(OWNER), here, "private+internal"),
+                "own" => (Some(ASKER), Standing::Owner, "none"),
+                "member" => (Some(ELSEWHERE), Standing::Member, "private+internal+public"),
+                "strict" => (Some(ELSEWHERE), Standing::Member, "private"),
+                "owned" => (Some(ELSEWHERE), Standing::Owner, "nothing"),
+                "foreign" => (Some(ELSEWHERE), Standing::Stranger, "private+internal+public"),
+                "nowhere" => (None, Standing::Stranger, "none"),
+                other => panic!("no such place: {other}"),
+            };
+            let there = (to == "taken").then_some((PackageId(102), Visibility::Private));
+            let facts = PackageFacts::new(&brand, from.caller(), "new/tool", owner, at, there, None);
+            // What a robot has on all packages it has at the new place too, if that is its organization's.
+            let robot = given("organization", "none", by).into_iter().filter(|_| owner == Some(OWNER));
+            let facts = facts.given(&brand, robot.filter(|given| matches!(given, Given::Robot(_))));
+            let facts = match decided::policy(policy) {
+                Some(policy) => facts.under(&brand, policy),
+                None => facts,
+            };
+            decide_move(&from, &facts).map(|may| {
+                assert_eq!((may.package(), Some(may.namespace()), may.path()), (PACKAGE, owner, "new/tool"));
+            })
+        });
+        let has = if by == "named-write" { Role::Write } else { Role::Read };
+        let found = match found {
+            Ok(()) => "yes".to_owned(),
+            Err(refused) => decided::refusal(&refused, "administer", Some(has)),
+        };
+        differences.compare(case.line, &case.keys, "move", case.expected[0], &found);
+    }
+    assert!(cases.len() > 200, "only {} cases", cases.len());
 }

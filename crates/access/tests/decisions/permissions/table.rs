@@ -429,6 +429,25 @@ pub(crate) fn own() -> Vec<Case> {
     part("own").some_of(&product(&[&callers, &tokens_of_places()]))
 }
 
+/// The cases of `move` that the table names: visibility, caller, to where, token.
+pub(crate) fn moves() -> Vec<Case> {
+    let packages = ["private", "internal", "public"];
+    let callers = [
+        "anonymous",
+        "stranger",
+        "member",
+        "named-write",
+        "named-admin",
+        "team-admin",
+        "robot-admin",
+        "owner",
+        "site-admin",
+    ];
+    let places = ["same", "own", "member", "strict", "owned", "foreign", "nowhere", "taken"];
+    let tokens = [NOBODYS.as_slice(), &TOKENS].concat();
+    part("move").some_of(&product(&[&packages, &callers, &places, &tokens]))
+}
+
 /// What a word for a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
