@@ -16,6 +16,7 @@ mod manage;
 mod meta;
 mod node_id;
 mod openapi;
+mod packages;
 mod page;
 mod path;
 mod query;
@@ -23,8 +24,10 @@ mod rate_limit;
 mod respond;
 mod route;
 mod sign_in;
+mod simple;
 mod tokens;
 mod urls;
+mod versions;
 
 pub use edge::{Edge, Named, Space};
 pub use route::{Parameter, ROUTES, Route};

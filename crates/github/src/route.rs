@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
-use crate::{billing, graphql, meta, openapi, rate_limit, tokens};
+use crate::{billing, graphql, meta, openapi, packages, rate_limit, tokens, versions};
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -67,6 +67,39 @@ pub(crate) const PAGED: &[Parameter] = &[
     maybe("per_page", &["integer"], "Items on a page: 30 when nothing is said, at most 100."),
     maybe("after", &[], "The key of the last item of the page before, as its `Link` header has it."),
 ];
+
+/// What lists of packages take.
+const PACKAGES_LISTED: &[Parameter] = &[
+    Parameter {
+        name: "package_type",
+        words: packages::TYPES,
+        required: true,
+        about: "The type; only containers are kept here.",
+    },
+    maybe("visibility", &["public", "private", "internal"], "Only packages of this visibility."),
+    maybe("state", &["active", "deleted"], "Live packages, or those that can be restored."),
+    PAGED[0],
+    PAGED[1],
+    PAGED[2],
+];
+
+/// What lists of versions take.
+const VERSIONS_LISTED: &[Parameter] = &[
+    maybe("state", &["active", "deleted"], "Live versions, or those that can be restored."),
+    maybe(
+        "include",
+        &["parts"],
+        "With untagged children of indexes and referrers, which are parts of others.",
+    ),
+    maybe("tag", &[], "Only the version that this tag points at."),
+    maybe("digest", &[], "Only the version with this digest."),
+    PAGED[0],
+    PAGED[1],
+    PAGED[2],
+];
+
+/// What restoring a package takes.
+const RESTORED: &[Parameter] = &[maybe("token", &[], "GitHub's package token; taken, and not needed.")];
 
 /// What reports of billing take.
 const PERIOD: &[Parameter] = &[
@@ -188,6 +221,259 @@ pub static ROUTES: &[Route] = &[
     route!(
         DELETE "/orgs/{org}/robots/{robot}/tokens/{token_id}", "orgs/revoke-robot-token", "admin:org",
         tokens::revoke_robot_token => 204; "Revoke a token of a robot."
+    ),
+    // Packages.
+    route!(
+        GET "/user/docker/conflicts",
+        "packages/list-docker-migration-conflicting-packages-for-authenticated-user", "read:packages",
+        packages::conflicts => 200 Vec<packages::Package>;
+        "Names that were in two registries at once: none."
+    ),
+    route!(
+        GET "/user/packages",
+        "packages/list-packages-for-authenticated-user", "read:packages",
+        packages::list => 200 Vec<packages::Package>;
+        "Packages that the caller may see.", PACKAGES_LISTED
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}",
+        "packages/get-package-for-authenticated-user", "read:packages",
+        packages::get => 200 packages::Package;
+        "A package."
+    ),
+    route!(
+        PATCH "/user/packages/{package_type}/{package_name}",
+        "packages/update-package-for-authenticated-user", "read:packages, write:packages",
+        packages::change: packages::PackageChange => 200 packages::Package;
+        "Change the visibility of a package, or rename or transfer it."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}",
+        "packages/delete-package-for-authenticated-user", "delete:packages, read:packages",
+        packages::delete => 204;
+        "Delete a package."
+    ),
+    route!(
+        POST "/user/packages/{package_type}/{package_name}/restore",
+        "packages/restore-package-for-authenticated-user", "read:packages, write:packages",
+        packages::restore => 204;
+        "Restore a package that was deleted.", RESTORED
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/versions",
+        "packages/get-all-package-versions-for-package-owned-by-authenticated-user", "read:packages",
+        versions::list => 200 Vec<versions::Version>;
+        "Versions of a package, the newest first.", VERSIONS_LISTED
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/get-package-version-for-authenticated-user", "read:packages",
+        versions::get => 200 versions::Version;
+        "A version."
+    ),
+    route!(
+        PATCH "/user/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/update-package-version-for-authenticated-user", "read:packages, write:packages",
+        versions::change: versions::VersionChange => 200 versions::Version;
+        "Change the visibility of the package of a version."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/delete-package-version-for-authenticated-user", "delete:packages, read:packages",
+        versions::delete => 204;
+        "Delete a version with its parts."
+    ),
+    route!(
+        POST "/user/packages/{package_type}/{package_name}/versions/{package_version_id}/restore",
+        "packages/restore-package-version-for-authenticated-user", "read:packages, write:packages",
+        versions::restore => 204;
+        "Restore a version with its parts."
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/tags",
+        "packages/list-tags-for-authenticated-user", "read:packages",
+        versions::tags => 200 Vec<versions::Tag>;
+        "Tags of a package, by name.", PAGED
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/tags/{tag}/history",
+        "packages/get-tag-history-for-authenticated-user", "read:packages",
+        versions::history => 200 Vec<versions::Tag>;
+        "Where a tag pointed, the newest first.", PAGED
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/delete-tag-for-authenticated-user", "delete:packages, read:packages",
+        versions::delete_tag => 204;
+        "Delete a tag. Its version stays."
+    ),
+    route!(
+        GET "/users/{username}/docker/conflicts",
+        "packages/list-docker-migration-conflicting-packages-for-user", "read:packages",
+        packages::conflicts => 200 Vec<packages::Package>;
+        "Names that were in two registries at once: none."
+    ),
+    route!(
+        GET "/users/{username}/packages",
+        "packages/list-packages-for-user", "read:packages",
+        packages::list => 200 Vec<packages::Package>;
+        "Packages that the caller may see.", PACKAGES_LISTED
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}",
+        "packages/get-package-for-user", "read:packages",
+        packages::get => 200 packages::Package;
+        "A package."
+    ),
+    route!(
+        PATCH "/users/{username}/packages/{package_type}/{package_name}",
+        "packages/update-package-for-user", "read:packages, write:packages",
+        packages::change: packages::PackageChange => 200 packages::Package;
+        "Change the visibility of a package, or rename or transfer it."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}",
+        "packages/delete-package-for-user", "delete:packages, read:packages",
+        packages::delete => 204;
+        "Delete a package."
+    ),
+    route!(
+        POST "/users/{username}/packages/{package_type}/{package_name}/restore",
+        "packages/restore-package-for-user", "read:packages, write:packages",
+        packages::restore => 204;
+        "Restore a package that was deleted.", RESTORED
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/versions",
+        "packages/get-all-package-versions-for-package-owned-by-user", "read:packages",
+        versions::list => 200 Vec<versions::Version>;
+        "Versions of a package, the newest first.", VERSIONS_LISTED
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/get-package-version-for-user", "read:packages",
+        versions::get => 200 versions::Version;
+        "A version."
+    ),
+    route!(
+        PATCH "/users/{username}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/update-package-version-for-user", "read:packages, write:packages",
+        versions::change: versions::VersionChange => 200 versions::Version;
+        "Change the visibility of the package of a version."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/delete-package-version-for-user", "delete:packages, read:packages",
+        versions::delete => 204;
+        "Delete a version with its parts."
+    ),
+    route!(
+        POST "/users/{username}/packages/{package_type}/{package_name}/versions/{package_version_id}/restore",
+        "packages/restore-package-version-for-user", "read:packages, write:packages",
+        versions::restore => 204;
+        "Restore a version with its parts."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/tags",
+        "packages/list-tags-for-user", "read:packages",
+        versions::tags => 200 Vec<versions::Tag>;
+        "Tags of a package, by name.", PAGED
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/tags/{tag}/history",
+        "packages/get-tag-history-for-user", "read:packages",
+        versions::history => 200 Vec<versions::Tag>;
+        "Where a tag pointed, the newest first.", PAGED
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/delete-tag-for-user", "delete:packages, read:packages",
+        versions::delete_tag => 204;
+        "Delete a tag. Its version stays."
+    ),
+    route!(
+        GET "/orgs/{org}/docker/conflicts",
+        "packages/list-docker-migration-conflicting-packages-for-organization", "read:packages",
+        packages::conflicts => 200 Vec<packages::Package>;
+        "Names that were in two registries at once: none."
+    ),
+    route!(
+        GET "/orgs/{org}/packages",
+        "packages/list-packages-for-organization", "read:packages",
+        packages::list => 200 Vec<packages::Package>;
+        "Packages that the caller may see.", PACKAGES_LISTED
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}",
+        "packages/get-package-for-organization", "read:packages",
+        packages::get => 200 packages::Package;
+        "A package."
+    ),
+    route!(
+        PATCH "/orgs/{org}/packages/{package_type}/{package_name}",
+        "packages/update-package-for-org", "read:packages, write:packages",
+        packages::change: packages::PackageChange => 200 packages::Package;
+        "Change the visibility of a package, or rename or transfer it."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}",
+        "packages/delete-package-for-org", "delete:packages, read:packages",
+        packages::delete => 204;
+        "Delete a package."
+    ),
+    route!(
+        POST "/orgs/{org}/packages/{package_type}/{package_name}/restore",
+        "packages/restore-package-for-org", "read:packages, write:packages",
+        packages::restore => 204;
+        "Restore a package that was deleted.", RESTORED
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/versions",
+        "packages/get-all-package-versions-for-package-owned-by-org", "read:packages",
+        versions::list => 200 Vec<versions::Version>;
+        "Versions of a package, the newest first.", VERSIONS_LISTED
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/get-package-version-for-organization", "read:packages",
+        versions::get => 200 versions::Version;
+        "A version."
+    ),
+    route!(
+        PATCH "/orgs/{org}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/update-package-version-for-org", "read:packages, write:packages",
+        versions::change: versions::VersionChange => 200 versions::Version;
+        "Change the visibility of the package of a version."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/versions/{package_version_id}",
+        "packages/delete-package-version-for-org", "delete:packages, read:packages",
+        versions::delete => 204;
+        "Delete a version with its parts."
+    ),
+    route!(
+        POST "/orgs/{org}/packages/{package_type}/{package_name}/versions/{package_version_id}/restore",
+        "packages/restore-package-version-for-org", "read:packages, write:packages",
+        versions::restore => 204;
+        "Restore a version with its parts."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/tags",
+        "packages/list-tags-for-org", "read:packages",
+        versions::tags => 200 Vec<versions::Tag>;
+        "Tags of a package, by name.", PAGED
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/tags/{tag}/history",
+        "packages/get-tag-history-for-org", "read:packages",
+        versions::history => 200 Vec<versions::Tag>;
+        "Where a tag pointed, the newest first.", PAGED
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/delete-tag-for-org", "delete:packages, read:packages",
+        versions::delete_tag => 204;
+        "Delete a tag. Its version stays."
     ),
     // Billing.
     route!(

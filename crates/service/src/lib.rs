@@ -52,7 +52,7 @@ pub use manifests::{ManifestPut, PutManifest};
 pub use organizations::{AccountSeen, MemberAnswer, MembershipSeen, PolicyChange, ProfileChange};
 pub use own_tokens::{LimitWanted, TokenMade, TokenSeen, TokenWanted};
 pub use package_access::{Grantee, PackageAccess};
-pub use packages::{PackageError, PackagesAsked, PackagesPage};
+pub use packages::{Namespace, PackageError, PackagesAsked, PackagesPage};
 pub use packhouse_access::RepositoryRole;
 pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, Visibility};
 pub use packhouse_catalog::{

@@ -3,11 +3,13 @@
 use crate::access::caller;
 use crate::error::Fault;
 use crate::identity::Shown;
+use crate::manage::lower;
 use crate::{Denied, Service};
 use packhouse_access::{
-    Caller, Delete, Refused, Restore, See, Visibility, decide, decide_list_in, decide_move, decide_publish,
+    Because, Caller, Delete, Refusal, Refused, Restore, See, Visibility, decide, decide_list_in, decide_move,
+    decide_publish,
 };
-use packhouse_catalog::{CatalogError, Micros, PackageRecord, ReadTx, Version, Window, WriteTx};
+use packhouse_catalog::{AccountKind, CatalogError, Micros, PackageRecord, ReadTx, Version, Window, WriteTx};
 use packhouse_oci::{AccountName, PackageName};
 
 /// Something was not done to a package or a version, or not shown.
@@ -72,6 +74,17 @@ impl From<CatalogError> for PackageError {
     }
 }
 
+/// Whose packages a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// The caller's own.
+    Own,
+    /// A user's or an organization's.
+    Named(String),
+    /// An organization's; a user's name is none.
+    Organization(String),
+}
+
 /// Which packages of an account a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct PackagesAsked {
@@ -90,9 +103,33 @@ pub struct PackagesPage {
     pub packages: Vec<PackageRecord>,
     /// Whether there are more behind the last.
     pub more: bool,
+    /// How many there are in all, where that is counted.
+    pub total: Option<u64>,
 }
 
 impl Service {
+    /// The name of the account that a request is about, in lower case. One that does not exist is not found, like
+    /// all that it could have.
+    pub async fn namespace(&self, shown: &Shown, asked: Namespace) -> Result<AccountName, PackageError> {
+        self.see(shown, move |tx, caller, _| {
+            let refused =
+                |refusal| Refused { refusal, action: "list", path: "user".to_owned(), creating: false };
+            let account = match &asked {
+                Namespace::Own => match caller.account() {
+                    Some(id) => tx.account_by_id(id)?,
+                    None => return Err(refused(Refusal::Authenticate).into()),
+                },
+                Namespace::Named(name) => tx.account(&lower(name))?,
+                Namespace::Organization(name) => {
+                    tx.account(&lower(name))?.filter(|account| account.kind == AccountKind::Organization)
+                }
+            };
+            let name = account.and_then(|account| account.name.parse().ok());
+            name.ok_or_else(|| refused(Refusal::NotFound).into())
+        })
+        .await
+    }
+
     /// A package.
     pub async fn package(&self, shown: &Shown, name: &PackageName) -> Result<PackageRecord, PackageError> {
         let name = name.clone();
@@ -120,7 +157,17 @@ impl Service {
             };
             let more = packages.len() > asked.window.limit as usize;
             packages.truncate(asked.window.limit as usize);
-            Ok(PackagesPage { packages, more })
+            // Counted for who sees all of them.
+            let all =
+                matches!(may.because(), Because::OwnsNamespace | Because::SiteAdmin | Because::Operator);
+            let counted = all && may.limited().is_none() && !asked.deleted;
+            let account = if counted { tx.account(owner.as_str())? } else { None };
+            let total = match (account, asked.visibility) {
+                (Some(account), None) => Some(account.packages),
+                (Some(account), Some(Visibility::Public)) => Some(account.public_packages),
+                _ => None,
+            };
+            Ok(PackagesPage { packages, more, total })
         })
         .await
     }
