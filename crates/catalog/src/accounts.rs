@@ -115,22 +115,27 @@ pub(crate) fn account_kind(number: i64) -> Result<AccountKind, CatalogError> {
 }
 
 pub(crate) fn account(row: &Row<'_>) -> Result<Account, CatalogError> {
+    account_at(row, 0)
+}
+
+/// The account whose columns begin at `first`, in the order of [`ACCOUNT_BY_NAME`].
+pub(crate) fn account_at(row: &Row<'_>, first: usize) -> Result<Account, CatalogError> {
     Ok(Account {
-        id: AccountId(row.int(0)?),
-        name: row.text(1)?,
-        kind: account_kind(row.int(2)?)?,
-        site_admin: row.int(3)? != 0,
-        created_at: Micros(row.int(4)?),
-        suspended_at: row.int_or_null(5)?.map(Micros),
-        login: row.text(6)?,
-        display_name: row.text_or_null(7)?,
-        description: row.text_or_null(8)?,
-        email: row.text_or_null(9)?,
-        updated_at: Micros(row.int(10)?),
-        packages: row.size(11)?,
-        public_packages: row.size(12)?,
-        repositories: row.size(13)?,
-        public_repositories: row.size(14)?,
+        id: AccountId(row.int(first)?),
+        name: row.text(first + 1)?,
+        kind: account_kind(row.int(first + 2)?)?,
+        site_admin: row.int(first + 3)? != 0,
+        created_at: Micros(row.int(first + 4)?),
+        suspended_at: row.int_or_null(first + 5)?.map(Micros),
+        login: row.text(first + 6)?,
+        display_name: row.text_or_null(first + 7)?,
+        description: row.text_or_null(first + 8)?,
+        email: row.text_or_null(first + 9)?,
+        updated_at: Micros(row.int(first + 10)?),
+        packages: row.size(first + 11)?,
+        public_packages: row.size(first + 12)?,
+        repositories: row.size(first + 13)?,
+        public_repositories: row.size(first + 14)?,
     })
 }
 

@@ -74,7 +74,10 @@ statement!(
 statement!(
     GRANTED_TEAMS,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login, g.role
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count, g.role
      FROM package_teams g JOIN teams t ON t.id = g.team_id JOIN accounts o ON o.id = t.organization_id
      LEFT JOIN teams p ON p.id = t.parent_id
      WHERE g.package_id = $1 ORDER BY t.slug LIMIT $2"
@@ -104,7 +107,10 @@ statement!(
 statement!(
     OWNED_TEAM,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count
      FROM teams t JOIN accounts o ON o.id = t.organization_id LEFT JOIN teams p ON p.id = t.parent_id
      WHERE t.organization_id = $1 AND t.slug = $2"
 );
@@ -168,7 +174,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         limit: u32,
     ) -> Result<Vec<(Team, Role)>, CatalogError> {
         self.rows(&GRANTED_TEAMS, &[may.package().0.into(), Value::Int(limit.into())], |row| {
-            Ok((team(row)?, role(row, 17)?))
+            Ok((team(row)?, role(row, 30)?))
         })
     }
 

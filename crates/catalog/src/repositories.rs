@@ -216,7 +216,7 @@ statement!(
        a.display_name, a.description, a.email, a.updated_at, a.package_count, a.public_package_count,
        a.repository_count, a.public_repository_count, c.role
      FROM repository_accounts c JOIN accounts a ON a.id = c.account_id
-     WHERE c.repository_id = $4 AND a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
+     WHERE c.repository_id = $4 AND c.role >= $5 AND a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
 );
 statement!(
     COLLABORATORS_OUTSIDE,
@@ -224,7 +224,7 @@ statement!(
        a.display_name, a.description, a.email, a.updated_at, a.package_count, a.public_package_count,
        a.repository_count, a.public_repository_count, c.role
      FROM repository_accounts c JOIN accounts a ON a.id = c.account_id JOIN repositories r ON r.id = c.repository_id
-     WHERE c.repository_id = $4 AND a.name > $1
+     WHERE c.repository_id = $4 AND c.role >= $5 AND a.name > $1
        AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = r.owner_id AND m.account_id = a.id)
      ORDER BY a.name LIMIT $2 OFFSET $3"
 );
@@ -248,7 +248,7 @@ statement!(
        UNION ALL SELECT o.id, 5 FROM repositories r JOIN accounts o ON o.id = r.owner_id
          WHERE r.id = $4 AND o.kind = 1
      ) AS visible WHERE role > 0 GROUP BY id) AS found
-     CROSS JOIN accounts a WHERE a.id = found.id AND a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
+     CROSS JOIN accounts a WHERE a.id = found.id AND found.role >= $5 AND a.name > $1 ORDER BY a.name LIMIT $2 OFFSET $3"
 );
 statement!(
     PUT_COLLABORATOR,
@@ -370,11 +370,12 @@ impl<'tx> ReadTx<'_, 'tx> {
         Ok(role.and_then(RepositoryRole::from_number))
     }
 
-    /// Who has a role in it, by name.
+    /// Who has a role in it, and at least this one, by name.
     pub fn collaborators(
         &mut self,
         may: &Granted<'tx, ListCollaborators>,
         which: Affiliation,
+        least: RepositoryRole,
         window: &Window,
     ) -> Result<Vec<Collaborator>, CatalogError> {
         let [after, limit, skip] = window.values();
@@ -383,7 +384,8 @@ impl<'tx> ReadTx<'_, 'tx> {
             Affiliation::Direct => &COLLABORATORS,
             Affiliation::Outside => &COLLABORATORS_OUTSIDE,
         };
-        self.rows(statement, &[after, limit, skip, may.repository().0.into()], collaborator)
+        let values = [after, limit, skip, may.repository().0.into(), least.number().into()];
+        self.rows(statement, &values, collaborator)
     }
 
     /// The repositories of an account that the caller sees, by path.

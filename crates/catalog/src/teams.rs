@@ -1,6 +1,6 @@
 //! Teams, their members and their repositories.
 
-use crate::accounts::account;
+use crate::accounts::{account, account_at};
 use crate::facts::account_of;
 use crate::repositories::{Repository, repository};
 use crate::sql::{Row, Value, statement};
@@ -17,11 +17,7 @@ pub struct Team {
     /// Its identifier.
     pub id: TeamId,
     /// Whose.
-    pub organization: AccountId,
-    /// The organization's name, in lower case.
-    pub organization_name: String,
-    /// The organization's name as it was written.
-    pub organization_login: String,
+    pub organization: Account,
     /// Its name in addresses, unique in the organization.
     pub slug: String,
     /// Its name for people.
@@ -90,7 +86,10 @@ statement!(
 statement!(
     TEAM,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count
      FROM teams t JOIN accounts o ON o.id = t.organization_id LEFT JOIN teams p ON p.id = t.parent_id
      WHERE t.id = $1"
 );
@@ -98,7 +97,10 @@ statement!(
 statement!(
     TEAMS,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count
      FROM teams t JOIN accounts o ON o.id = t.organization_id LEFT JOIN teams p ON p.id = t.parent_id
      WHERE t.organization_id = $4 AND t.slug > $1
        AND (t.secret = 0 OR $6 = 1
@@ -108,7 +110,10 @@ statement!(
 statement!(
     TEAMS_BELOW,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count
      FROM teams t JOIN accounts o ON o.id = t.organization_id LEFT JOIN teams p ON p.id = t.parent_id
      WHERE t.parent_id = $4 AND t.slug > $1 ORDER BY t.slug LIMIT $2 OFFSET $3"
 );
@@ -116,7 +121,10 @@ statement!(
 statement!(
     TEAMS_OWN,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count
      FROM team_members m JOIN teams t ON t.id = m.team_id JOIN accounts o ON o.id = t.organization_id
      LEFT JOIN teams p ON p.id = t.parent_id
      WHERE m.account_id = $4 AND o.name || ' ' || t.slug > $1
@@ -187,7 +195,10 @@ statement!(TEAM_ROLE, "SELECT role FROM repository_teams WHERE repository_id = $
 statement!(
     REPOSITORY_TEAMS,
     "SELECT t.id, t.organization_id, t.slug, t.name, t.description, t.secret, t.created_at, t.updated_at,
-       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret, o.name, o.login, c.role
+       t.member_count, t.repository_count, p.id, p.slug, p.name, p.description, p.secret,
+       o.id, o.name, o.kind, o.site_admin, o.created_at, o.suspended_at, o.login, o.display_name,
+       o.description, o.email, o.updated_at, o.package_count, o.public_package_count, o.repository_count,
+       o.public_repository_count, c.role
      FROM repository_teams c JOIN teams t ON t.id = c.team_id JOIN accounts o ON o.id = t.organization_id
      LEFT JOIN teams p ON p.id = t.parent_id
      WHERE c.repository_id = $4 AND t.slug > $1 AND (t.secret = 0 OR $6 = 1
@@ -214,9 +225,7 @@ pub(crate) fn team(row: &Row<'_>) -> Result<Team, CatalogError> {
     };
     Ok(Team {
         id: TeamId(row.int(0)?),
-        organization: AccountId(row.int(1)?),
-        organization_name: row.text(15)?,
-        organization_login: row.text(16)?,
+        organization: account_at(row, 15)?,
         slug: row.text(2)?,
         name: row.text(3)?,
         description: row.text_or_null(4)?,
@@ -339,7 +348,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         let [after, limit, skip] = window.values();
         let caller = may.account().map_or(-1, |id| id.0);
         let values = [after, limit, skip, may.repository().0.into(), caller.into(), i64::from(all).into()];
-        self.rows(&REPOSITORY_TEAMS, &values, |row| Ok((team(row)?, repository_role(row, 17)?)))
+        self.rows(&REPOSITORY_TEAMS, &values, |row| Ok((team(row)?, repository_role(row, 30)?)))
     }
 
     /// The role of a team in a repository.
@@ -371,7 +380,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Inspect>,
         id: TeamId,
     ) -> Result<Option<Team>, CatalogError> {
-        Ok(self.team_by_id(id)?.filter(|team| team.organization == may.namespace()))
+        Ok(self.team_by_id(id)?.filter(|team| team.organization.id == may.namespace()))
     }
 
     /// The teams above one of the organization, itself first.

@@ -5,7 +5,9 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
-use crate::{billing, graphql, meta, openapi, packages, rate_limit, tokens, versions};
+use crate::{
+    billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, teams, tokens, users, versions,
+};
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -100,6 +102,32 @@ const VERSIONS_LISTED: &[Parameter] = &[
 
 /// What restoring a package takes.
 const RESTORED: &[Parameter] = &[maybe("token", &[], "GitHub's package token; taken, and not needed.")];
+
+/// What lists of members take.
+const MEMBERS: &[Parameter] =
+    &[maybe("role", &["all", "admin", "member"], "Which of them."), PAGED[0], PAGED[1], PAGED[2]];
+
+/// What lists of a team's members take.
+const TEAM_MEMBERS: &[Parameter] =
+    &[maybe("role", &["all", "maintainer", "member"], "Which of them."), PAGED[0], PAGED[1], PAGED[2]];
+
+/// What the list of one's own repositories takes.
+const OWN_REPOSITORIES: &[Parameter] = &[
+    maybe("type", &["all", "owner", "member"], "Which of them; not together with `affiliation`."),
+    maybe("affiliation", &[], "A list of `owner`, `collaborator`, `organization_member`."),
+    PAGED[0],
+    PAGED[1],
+    PAGED[2],
+];
+
+/// What the list of who works on a repository takes.
+const COLLABORATORS: &[Parameter] = &[
+    maybe("affiliation", &["all", "direct", "outside"], "Which of them."),
+    maybe("permission", &["pull", "triage", "push", "maintain", "admin"], "What they may do at least."),
+    PAGED[0],
+    PAGED[1],
+    PAGED[2],
+];
 
 /// What reports of billing take.
 const PERIOD: &[Parameter] = &[
@@ -474,6 +502,179 @@ pub static ROUTES: &[Route] = &[
         "packages/delete-tag-for-org", "delete:packages, read:packages",
         versions::delete_tag => 204;
         "Delete a tag. Its version stays."
+    ),
+    // Users.
+    route!(GET "/user", "users/get-authenticated", "", users::get_own => 200 users::PrivateUser; "One's own account."),
+    route!(
+        PATCH "/user", "users/update-authenticated", "user",
+        users::change_own: users::UserBody => 200 users::PrivateUser; "Change what one says of oneself."
+    ),
+    route!(GET "/users/{username}", "users/get-by-username", "", users::get => 200 users::PublicUser; "An account."),
+    route!(
+        GET "/users/{username}/orgs", "orgs/list-for-user", "", users::orgs_of => 200 Vec<orgs::OrgSimple>;
+        "Organizations of a user that one is in too.", PAGED
+    ),
+    // Organizations.
+    route!(GET "/orgs/{org}", "orgs/get", "", orgs::get => 200 orgs::OrgFull; "An organization."),
+    route!(
+        PATCH "/orgs/{org}", "orgs/update", "admin:org", orgs::change: orgs::OrgBody => 200 orgs::OrgFull;
+        "Change an organization and what its members may do."
+    ),
+    route!(
+        GET "/orgs/{org}/members", "orgs/list-members", "read:org", orgs::members => 200 Vec<users::SimpleUser>;
+        "Members, for members.", MEMBERS
+    ),
+    route!(
+        GET "/orgs/{org}/members/{username}", "orgs/check-membership-for-user", "read:org",
+        orgs::is_member => 204; "Whether somebody is a member."
+    ),
+    route!(
+        DELETE "/orgs/{org}/members/{username}", "orgs/remove-member", "admin:org",
+        orgs::remove_membership => 204; "End a membership."
+    ),
+    route!(
+        GET "/orgs/{org}/memberships/{username}", "orgs/get-membership-for-user", "read:org",
+        orgs::get_membership => 200 orgs::MembershipView; "Somebody's membership."
+    ),
+    route!(
+        PUT "/orgs/{org}/memberships/{username}", "orgs/set-membership-for-user", "admin:org",
+        orgs::put_membership: orgs::MembershipBody => 200 orgs::MembershipView; "Make somebody a member, at once."
+    ),
+    route!(
+        DELETE "/orgs/{org}/memberships/{username}", "orgs/remove-membership-for-user", "admin:org",
+        orgs::remove_membership => 204; "End a membership."
+    ),
+    route!(
+        GET "/user/memberships/orgs", "orgs/list-memberships-for-authenticated-user", "read:org",
+        orgs::own_memberships => 200 Vec<orgs::MembershipView>; "One's own memberships.", PAGED
+    ),
+    route!(
+        GET "/user/memberships/orgs/{org}", "orgs/get-membership-for-authenticated-user", "read:org",
+        orgs::own_membership => 200 orgs::MembershipView; "One's own membership."
+    ),
+    route!(
+        PATCH "/user/memberships/orgs/{org}", "orgs/update-membership-for-authenticated-user", "read:org",
+        orgs::accept_membership: orgs::AcceptBody => 200 orgs::MembershipView; "Accept a membership."
+    ),
+    route!(
+        GET "/user/orgs", "orgs/list-for-authenticated-user", "read:org",
+        orgs::own_orgs => 200 Vec<orgs::OrgSimple>; "One's own organizations.", PAGED
+    ),
+    // Teams.
+    route!(
+        GET "/orgs/{org}/teams", "teams/list", "read:org", teams::list => 200 Vec<teams::TeamListed>;
+        "Teams that one sees.", PAGED
+    ),
+    route!(
+        POST "/orgs/{org}/teams", "teams/create", "write:org", teams::create: teams::TeamBody => 201 teams::TeamFull;
+        "Make a team."
+    ),
+    route!(
+        GET "/user/teams", "teams/list-for-authenticated-user", "read:org", teams::own => 200 Vec<teams::TeamFull>;
+        "Teams that one is in.", PAGED
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}", "teams/get-by-name", "read:org", teams::get => 200 teams::TeamFull;
+        "A team."
+    ),
+    route!(
+        PATCH "/orgs/{org}/teams/{team_slug}", "teams/update-in-org", "write:org",
+        teams::change: teams::TeamChangeBody => 200 teams::TeamFull; "Change a team."
+    ),
+    route!(
+        DELETE "/orgs/{org}/teams/{team_slug}", "teams/delete-in-org", "write:org", teams::delete => 204;
+        "Delete a team with its roles."
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}/teams", "teams/list-child-in-org", "read:org",
+        teams::below => 200 Vec<teams::TeamListed>; "The teams right below one.", PAGED
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}/members", "teams/list-members-in-org", "read:org",
+        teams::members => 200 Vec<users::SimpleUser>; "Members of a team.", TEAM_MEMBERS
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}/memberships/{username}", "teams/get-membership-for-user-in-org", "read:org",
+        teams::get_membership => 200 teams::TeamMembership; "Somebody's place in a team."
+    ),
+    route!(
+        PUT "/orgs/{org}/teams/{team_slug}/memberships/{username}",
+        "teams/add-or-update-membership-for-user-in-org", "write:org",
+        teams::put_membership: teams::TeamMembershipBody => 200 teams::TeamMembership; "Put a member into a team."
+    ),
+    route!(
+        DELETE "/orgs/{org}/teams/{team_slug}/memberships/{username}", "teams/remove-membership-for-user-in-org",
+        "write:org", teams::remove_membership => 204; "Take somebody out of a team."
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}/repos", "teams/list-repos-in-org", "read:org",
+        teams::repositories => 200 Vec<repos::Repo>; "Repositories of a team.", PAGED
+    ),
+    route!(
+        GET "/orgs/{org}/teams/{team_slug}/repos/{owner}/{repo}", "teams/check-permissions-for-repo-in-org",
+        "read:org", teams::repository => 204; "Whether a team has a role in a repository."
+    ),
+    route!(
+        PUT "/orgs/{org}/teams/{team_slug}/repos/{owner}/{repo}", "teams/add-or-update-repo-permissions-in-org",
+        "repo", teams::put_repository: teams::TeamRepositoryBody => 204; "Give a team a role in a repository."
+    ),
+    route!(
+        DELETE "/orgs/{org}/teams/{team_slug}/repos/{owner}/{repo}", "teams/remove-repo-in-org", "repo",
+        teams::remove_repository => 204; "Take a team's role in a repository."
+    ),
+    // Repositories.
+    route!(
+        GET "/user/repos", "repos/list-for-authenticated-user", "repo", repos::list_own => 200 Vec<repos::Repo>;
+        "One's own repositories, by full name.", OWN_REPOSITORIES
+    ),
+    route!(
+        POST "/user/repos", "repos/create-for-authenticated-user", "public_repo, repo",
+        repos::create_own: repos::RepoBody => 201 repos::Repo; "Make a repository in one's own namespace."
+    ),
+    route!(
+        GET "/orgs/{org}/repos", "repos/list-for-org", "repo", repos::list_of_org => 200 Vec<repos::Repo>;
+        "Repositories of an organization that one sees, by full name.", PAGED
+    ),
+    route!(
+        POST "/orgs/{org}/repos", "repos/create-in-org", "public_repo, repo",
+        repos::create_in_org: repos::RepoBody => 201 repos::Repo; "Make a repository in an organization."
+    ),
+    route!(
+        GET "/users/{username}/repos", "repos/list-for-user", "repo", repos::list_of_user => 200 Vec<repos::Repo>;
+        "Repositories of a user that one sees, by full name.", PAGED
+    ),
+    route!(GET "/repos/{owner}/{repo}", "repos/get", "repo", repos::get => 200 repos::Repo; "A repository."),
+    route!(
+        PATCH "/repos/{owner}/{repo}", "repos/update", "public_repo, repo",
+        repos::change: repos::RepoChangeBody => 200 repos::Repo; "Change a repository."
+    ),
+    route!(
+        DELETE "/repos/{owner}/{repo}", "repos/delete", "delete_repo", repos::delete => 204;
+        "Delete the record of a repository; packages that were linked to it stay."
+    ),
+    route!(
+        GET "/repos/{owner}/{repo}/collaborators", "repos/list-collaborators", "repo",
+        repos::collaborators => 200 Vec<repos::CollaboratorView>; "Who works on a repository.", COLLABORATORS
+    ),
+    route!(
+        GET "/repos/{owner}/{repo}/collaborators/{username}", "repos/check-collaborator", "repo",
+        repos::is_collaborator => 204; "Whether somebody works on a repository."
+    ),
+    route!(
+        PUT "/repos/{owner}/{repo}/collaborators/{username}", "repos/add-collaborator", "repo",
+        repos::put_collaborator: repos::CollaboratorBody => 204; "Give somebody a role in a repository, at once."
+    ),
+    route!(
+        DELETE "/repos/{owner}/{repo}/collaborators/{username}", "repos/remove-collaborator", "repo",
+        repos::remove_collaborator => 204; "Take somebody's role in a repository."
+    ),
+    route!(
+        GET "/repos/{owner}/{repo}/collaborators/{username}/permission", "repos/get-collaborator-permission-level",
+        "repo", repos::permission => 200 repos::CollaboratorPermission; "What somebody may do in a repository."
+    ),
+    route!(
+        GET "/repos/{owner}/{repo}/teams", "repos/list-teams", "repo",
+        repos::teams => 200 Vec<repos::RepositoryTeam>; "Teams with a role in a repository.", PAGED
     ),
     // Billing.
     route!(

@@ -104,7 +104,7 @@ fn in_words<'tx>(
             let team = tx.team_named(may, id)?;
             let name = team.map_or_else(
                 || format!("number {}", id.0),
-                |team| format!("{}/{}", team.organization_login, team.slug),
+                |team| format!("{}/{}", team.organization.login, team.slug),
             );
             format!("the team {name} has the role {role}")
         }

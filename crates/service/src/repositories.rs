@@ -141,6 +141,22 @@ fn optional(
     }
 }
 
+/// A link that pages may show: no other scheme than these.
+fn address(text: Option<String>) -> Result<Option<String>, ManageError> {
+    let good = |text: &String| {
+        let plain = text.chars().all(|c| c.is_ascii_graphic() && !"<>\"\\^`{|}".contains(c));
+        plain
+            && ["https://", "http://"]
+                .iter()
+                .any(|scheme| text.starts_with(scheme) && text.len() > scheme.len())
+    };
+    if text.as_ref().is_some_and(|text| !good(text)) {
+        let why = "homepage is not an address such as `https://example.org`";
+        return Err(ManageError::invalid("Repository", "homepage", why));
+    }
+    Ok(text)
+}
+
 pub(crate) fn create_repository<'tx>(
     tx: &mut WriteTx<'_, 'tx>,
     caller: &Caller<'tx>,
@@ -154,7 +170,7 @@ pub(crate) fn create_repository<'tx>(
     repository_name(&new.name)?;
     let record = RepositoryRecord {
         description: optional("description", new.description.as_ref(), DESCRIPTION_CHARS_MAX)?,
-        homepage: optional("homepage", new.homepage.as_ref(), HOMEPAGE_CHARS_MAX)?,
+        homepage: address(optional("homepage", new.homepage.as_ref(), HOMEPAGE_CHARS_MAX)?)?,
         ..plain_record(&owner, &new.name, new.visibility)
     };
     tx.create_repository(&may, &record, now)?
@@ -216,7 +232,7 @@ pub(crate) fn change_repository<'tx>(
         path: format!("{owner}/{}", lower(&name)),
         visibility,
         description: field("description", &change.description, was.description, DESCRIPTION_CHARS_MAX)?,
-        homepage: field("homepage", &change.homepage, was.homepage, HOMEPAGE_CHARS_MAX)?,
+        homepage: address(field("homepage", &change.homepage, was.homepage, HOMEPAGE_CHARS_MAX)?)?,
         default_branch: branch,
         archived: change.archived.unwrap_or(was.archived),
         name,
@@ -281,11 +297,11 @@ pub(crate) fn collaborators<'tx>(
     tx: &mut ReadTx<'_, 'tx>,
     caller: &Caller<'tx>,
     path: &str,
-    which: Affiliation,
+    (which, least): (Affiliation, RepositoryRole),
     window: &Window,
 ) -> Result<Rows<Collaborator>, ManageError> {
     let may = list_collaborators(tx, caller, path)?;
-    Rows::read(window, |window| tx.collaborators(&may, which, window))
+    Rows::read(window, |window| tx.collaborators(&may, which, least, window))
 }
 
 impl Service {
@@ -365,16 +381,17 @@ impl Service {
         self.change(shown, move |tx, caller, now| delete_repository(tx, caller, &path, now)).await
     }
 
-    /// Who has a role in a repository, by name.
+    /// Who has a role in a repository, and at least this one, by name.
     pub async fn collaborators(
         &self,
         shown: &Shown,
         path: &str,
         which: Affiliation,
+        least: RepositoryRole,
         window: Window,
     ) -> Result<Rows<Collaborator>, ManageError> {
         let path = path.to_owned();
-        self.look(shown, move |tx, caller| collaborators(tx, caller, &path, which, &window)).await
+        self.look(shown, move |tx, caller| collaborators(tx, caller, &path, (which, least), &window)).await
     }
 
     /// The highest role of somebody in a repository, if they have one.

@@ -239,10 +239,8 @@ pub(crate) fn put_team_member<'tx>(
     let (may, _) = edit_team(tx, caller, org, slug)?;
     let user = user(tx, name)?;
     if !tx.put_team_member(&may, user.id, maintainer)? {
-        return Err(ManageError::Forbidden(format!(
-            "{} is not a member of {org}; only members can be in its teams",
-            user.login
-        )));
+        let why = format!("{} is not a member of {org}; only members can be in its teams", user.login);
+        return Err(ManageError::invalid("TeamMember", "user", why));
     }
     Ok(())
 }

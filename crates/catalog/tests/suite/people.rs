@@ -414,7 +414,7 @@ fn a_secret_team_is_seen_by_who_is_in_it(house: &House) {
         })
         .unwrap();
     assert_eq!(own.len(), 1);
-    assert_eq!((own[0].slug.as_str(), own[0].organization_name.as_str()), ("hidden", "acme"));
+    assert_eq!((own[0].slug.as_str(), own[0].organization.name.as_str()), ("hidden", "acme"));
 }
 
 fn the_teams_above_one_are_known_and_counted(house: &House) {
@@ -510,13 +510,13 @@ fn collaborators_are_those_who_were_named_or_everyone(house: &House) {
     house.team_on("acme/app", "acme", "all", RepositoryRole::Write);
     house.collaborator("acme/app", &outside, RepositoryRole::Triage);
     house.collaborator("acme/app", &abe, RepositoryRole::Maintain);
-    let list = |which| {
+    let list = |which, least| {
         house
             .read(move |tx| {
                 let operator = caller(tx, &Presented::Operator)?;
                 let facts = tx.repository_facts(&operator, "acme/app")?;
                 let may = decide_repository::<ListCollaborators>(&facts)?;
-                let found = tx.collaborators(&may, which, &Window::first(PAGE))?;
+                let found = tx.collaborators(&may, which, least, &Window::first(PAGE))?;
                 Ok(found
                     .into_iter()
                     .map(|one| format!("{} {}", one.account.name, one.role))
@@ -524,10 +524,13 @@ fn collaborators_are_those_who_were_named_or_everyone(house: &House) {
             })
             .unwrap()
     };
-    assert_eq!(list(Affiliation::Direct), names(&["abe maintain", "outside triage"]));
-    assert_eq!(list(Affiliation::Outside), names(&["outside triage"]));
+    assert_eq!(list(Affiliation::Direct, RepositoryRole::Read), names(&["abe maintain", "outside triage"]));
+    assert_eq!(list(Affiliation::Outside, RepositoryRole::Read), names(&["outside triage"]));
     let everyone = names(&["abe maintain", "hubot write", "mona admin", "outside triage"]);
-    assert_eq!(list(Affiliation::All), everyone);
+    assert_eq!(list(Affiliation::All, RepositoryRole::Read), everyone);
+    let writers = names(&["abe maintain", "hubot write", "mona admin"]);
+    assert_eq!(list(Affiliation::All, RepositoryRole::Write), writers);
+    assert_eq!(list(Affiliation::Direct, RepositoryRole::Admin), Vec::<String>::new());
     for user in [&mona, &hubot, &abe, &outside] {
         let (id, name) = (user.id, user.name.clone());
         let role = house

@@ -471,7 +471,7 @@ fn team_commands<'tx>(
                 maintainers: Vec::new(),
             };
             let team = create_team(tx, operator, org, &new, now)?;
-            done(format!("team `{}` was made in `{}`", team.slug, team.organization_name))
+            done(format!("team `{}` was made in `{}`", team.slug, team.organization.name))
         }
         PeopleCommand::TeamDelete { org, team } => {
             delete_team(tx, operator, org, team).map_err(about_team(org, team))?;
@@ -542,7 +542,8 @@ fn repository_commands<'tx>(
             done(format!("`{}` is {visibility} now", changed.path))
         }
         PeopleCommand::RepoCollaborators { path } => {
-            let found = collaborators(tx, operator, path, Affiliation::Direct, &all())?;
+            let found =
+                collaborators(tx, operator, path, (Affiliation::Direct, RepositoryRole::Read), &all())?;
             let view = |one: packhouse_catalog::Collaborator| AccessView {
                 user: one.account.name,
                 role: one.role.as_str().to_owned(),
