@@ -67,7 +67,8 @@ impl HouseBuilder {
         self
     }
 
-    /// HTTPS with a certificate made on the spot for `127.0.0.1` and `localhost`: [`House::certificate`].
+    /// HTTPS with a certificate made on the spot for `127.0.0.1`, `localhost` and `packs.test`:
+    /// [`House::certificate`].
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -375,7 +376,7 @@ impl Drop for Database {
 
 #[track_caller]
 fn write_certificate(folder: &Path) -> (PathBuf, PathBuf) {
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let names = ["127.0.0.1", "localhost", "packs.test"].map(str::to_owned);
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
     let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).expect("the certificate can be written");

@@ -23,7 +23,7 @@ impl House {
         for name in names {
             let mut rows = catalog.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
             // When a token was used is noted aside, whatever the request was.
-            let noted = rows.column_names().iter().position(|column| *column == "last_used_at");
+            let noted = rows.column_names().position(|column| column == "last_used_at");
             let columns = rows.column_count();
             let mut rows = rows.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
