@@ -30,5 +30,6 @@ mod malformed;
 mod manifests;
 mod matrix;
 mod mounts;
+mod permissions;
 mod token;
 mod uploads;
