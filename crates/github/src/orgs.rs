@@ -4,8 +4,9 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::node_id::node_id;
 use crate::respond::Answer;
+use crate::simple::{SimpleUser, time};
 use crate::urls::{Urls, segment};
-use crate::users::{SimpleUser, emptied, listed, only, plainly, present, simple_user, time, window};
+use crate::users::{emptied, listed, only, plainly, present, window};
 use http::StatusCode;
 use http::header::LOCATION;
 use packhouse_service::{
@@ -199,7 +200,7 @@ pub(crate) fn org_simple(urls: &Urls, account: &Account) -> OrgSimple {
         issues_url: format!("{url}/issues"),
         members_url: format!("{url}/members{{/member}}"),
         public_members_url: format!("{url}/public_members{{/member}}"),
-        avatar_url: urls.web(&format!("/{}.png", segment(&account.login))),
+        avatar_url: urls.web(&format!("/avatars/{}", segment(&account.login))),
         description: account.description.clone(),
         url,
     }
@@ -253,7 +254,7 @@ fn membership(urls: &Urls, seen: &MembershipSeen) -> MembershipView {
         role: if seen.owner { "admin" } else { "member" },
         organization_url: organization.url.clone(),
         organization,
-        user: simple_user(urls, &seen.user),
+        user: SimpleUser::of(&seen.user, urls),
         direct_membership: true,
     }
 }
@@ -305,7 +306,7 @@ pub(crate) async fn members(call: Call<'_>) -> Result<Answer, ApiError> {
     let asked = call.page()?;
     let found = call.service.members(&call.shown, call.param("org"), owners.flatten(), window(&asked)).await;
     let rows = found.map_err(plainly)?;
-    let show = |row: &Membership| simple_user(call.urls, &row.account);
+    let show = |row: &Membership| SimpleUser::of(&row.account, call.urls);
     Ok(listed(&call, &asked, &rows, |row| row.account.name.clone(), show))
 }
 

@@ -2,12 +2,12 @@
 
 use crate::call::Call;
 use crate::error::{ApiError, Field};
-use crate::node_id::node_id;
 use crate::orgs::VisibilityWord;
 use crate::respond::Answer;
+use crate::simple::{MinimalRepository, SimpleUser, time};
 use crate::teams::{TeamListed, team_listed};
 use crate::urls::{Urls, segment};
-use crate::users::{SimpleUser, emptied, listed, only, owner, plainly, present, simple_user, time, window};
+use crate::users::{emptied, listed, only, plainly, present, window};
 use packhouse_service::{
     AccountKind, Affiliation, Affiliations, Collaborator, NewRepository, Repository, RepositoryChange,
     RepositoryRole, RepositorySeen, Team, Visibility,
@@ -31,65 +31,17 @@ pub(crate) struct Permissions {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "repository")]
 pub(crate) struct Repo {
-    id: i64,
-    node_id: String,
-    name: String,
-    full_name: String,
-    owner: SimpleUser,
+    #[serde(flatten)]
+    repository: MinimalRepository,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<SimpleUser>,
-    private: bool,
-    visibility: &'static str,
-    html_url: String,
-    description: Option<String>,
-    fork: bool,
-    url: String,
-    archive_url: String,
-    assignees_url: String,
-    blobs_url: String,
-    branches_url: String,
-    collaborators_url: String,
-    comments_url: String,
-    commits_url: String,
-    compare_url: String,
-    contents_url: String,
-    contributors_url: String,
-    deployments_url: String,
-    downloads_url: String,
-    events_url: String,
-    forks_url: String,
-    git_commits_url: String,
-    git_refs_url: String,
-    git_tags_url: String,
-    hooks_url: String,
-    issue_comment_url: String,
-    issue_events_url: String,
-    issues_url: String,
-    keys_url: String,
-    labels_url: String,
-    languages_url: String,
-    merges_url: String,
-    milestones_url: String,
-    notifications_url: String,
-    pulls_url: String,
-    releases_url: String,
-    stargazers_url: String,
-    statuses_url: String,
-    subscribers_url: String,
-    subscription_url: String,
-    tags_url: String,
-    teams_url: String,
-    trees_url: String,
     git_url: String,
     ssh_url: String,
     clone_url: String,
     svn_url: String,
     mirror_url: Option<String>,
-    homepage: Option<String>,
     language: Option<String>,
     license: Option<String>,
-    default_branch: String,
-    archived: bool,
     disabled: bool,
     is_template: bool,
     topics: Vec<String>,
@@ -112,8 +64,6 @@ pub(crate) struct Repo {
     subscribers_count: u64,
     size: u64,
     pushed_at: String,
-    created_at: String,
-    updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<Permissions>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -236,67 +186,18 @@ fn permissions(role: RepositoryRole) -> Permissions {
 /// A repository with what the caller, or the team it is shown for, may do there.
 pub(crate) fn repo(urls: &Urls, found: &Repository, role: Option<RepositoryRole>) -> Repo {
     let path = format!("{}/{}", segment(&found.owner.login), segment(&found.name));
-    let (url, html_url) = (urls.api(&format!("/repos/{path}")), urls.web(&format!("/{path}")));
-    let at = |rest: &str| format!("{url}{rest}");
-    let host = urls.host();
+    let (host, html_url) = (urls.host(), urls.web(&format!("/{path}")));
     let organization = found.owner.kind == AccountKind::Organization;
     Repo {
-        id: found.id.0,
-        node_id: node_id("Repository", found.id.0),
-        name: found.name.clone(),
-        full_name: format!("{}/{}", found.owner.login, found.name),
-        owner: owner(urls, &found.owner),
-        organization: organization.then(|| owner(urls, &found.owner)),
-        private: found.visibility != Visibility::Public,
-        visibility: found.visibility.as_str(),
-        description: found.description.clone(),
-        fork: false,
-        archive_url: at("/{archive_format}{/ref}"),
-        assignees_url: at("/assignees{/user}"),
-        blobs_url: at("/git/blobs{/sha}"),
-        branches_url: at("/branches{/branch}"),
-        collaborators_url: at("/collaborators{/collaborator}"),
-        comments_url: at("/comments{/number}"),
-        commits_url: at("/commits{/sha}"),
-        compare_url: at("/compare/{base}...{head}"),
-        contents_url: at("/contents/{+path}"),
-        contributors_url: at("/contributors"),
-        deployments_url: at("/deployments"),
-        downloads_url: at("/downloads"),
-        events_url: at("/events"),
-        forks_url: at("/forks"),
-        git_commits_url: at("/git/commits{/sha}"),
-        git_refs_url: at("/git/refs{/sha}"),
-        git_tags_url: at("/git/tags{/sha}"),
-        hooks_url: at("/hooks"),
-        issue_comment_url: at("/issues/comments{/number}"),
-        issue_events_url: at("/issues/events{/number}"),
-        issues_url: at("/issues{/number}"),
-        keys_url: at("/keys{/key_id}"),
-        labels_url: at("/labels{/name}"),
-        languages_url: at("/languages"),
-        merges_url: at("/merges"),
-        milestones_url: at("/milestones{/number}"),
-        notifications_url: at("/notifications{?since,all,participating}"),
-        pulls_url: at("/pulls{/number}"),
-        releases_url: at("/releases{/id}"),
-        stargazers_url: at("/stargazers"),
-        statuses_url: at("/statuses/{sha}"),
-        subscribers_url: at("/subscribers"),
-        subscription_url: at("/subscription"),
-        tags_url: at("/tags"),
-        teams_url: at("/teams"),
-        trees_url: at("/git/trees{/sha}"),
+        repository: MinimalRepository::new(found, urls),
+        organization: organization.then(|| SimpleUser::new(&found.owner, urls)),
         git_url: format!("git://{host}/{path}.git"),
         ssh_url: format!("ssh://git@{host}/{path}.git"),
         clone_url: format!("{html_url}.git"),
-        svn_url: html_url.clone(),
+        svn_url: html_url,
         mirror_url: None,
-        homepage: found.homepage.clone(),
         language: None,
         license: None,
-        default_branch: found.default_branch.clone(),
-        archived: found.archived,
         disabled: false,
         is_template: false,
         topics: Vec::new(),
@@ -319,12 +220,8 @@ pub(crate) fn repo(urls: &Urls, found: &Repository, role: Option<RepositoryRole>
         subscribers_count: 0,
         size: 0,
         pushed_at: time(found.updated_at.0),
-        created_at: time(found.created_at.0),
-        updated_at: time(found.updated_at.0),
         permissions: role.map(permissions),
         role_name: role.map(RepositoryRole::as_str),
-        html_url,
-        url,
     }
 }
 
@@ -461,7 +358,7 @@ pub(crate) async fn list_own(call: Call<'_>) -> Result<Answer, ApiError> {
 
 fn collaborator(urls: &Urls, account: &packhouse_service::Account, role: RepositoryRole) -> CollaboratorView {
     CollaboratorView {
-        user: simple_user(urls, account),
+        user: SimpleUser::of(account, urls),
         permissions: Some(permissions(role)),
         role_name: role.as_str(),
     }
@@ -525,7 +422,7 @@ pub(crate) async fn permission(call: Call<'_>) -> Result<Answer, ApiError> {
     };
     let role_name = role.map_or("none", RepositoryRole::as_str);
     let user = CollaboratorView {
-        user: simple_user(call.urls, &account),
+        user: SimpleUser::of(&account, call.urls),
         permissions: role.map(permissions),
         role_name,
     };

@@ -6,7 +6,8 @@ use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
 use crate::{
-    billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, teams, tokens, users, versions,
+    billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, simple, teams, tokens, users,
+    versions,
 };
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
@@ -521,7 +522,7 @@ pub static ROUTES: &[Route] = &[
         "Change an organization and what its members may do."
     ),
     route!(
-        GET "/orgs/{org}/members", "orgs/list-members", "read:org", orgs::members => 200 Vec<users::SimpleUser>;
+        GET "/orgs/{org}/members", "orgs/list-members", "read:org", orgs::members => 200 Vec<simple::SimpleUser>;
         "Members, for members.", MEMBERS
     ),
     route!(
@@ -591,7 +592,7 @@ pub static ROUTES: &[Route] = &[
     ),
     route!(
         GET "/orgs/{org}/teams/{team_slug}/members", "teams/list-members-in-org", "read:org",
-        teams::members => 200 Vec<users::SimpleUser>; "Members of a team.", TEAM_MEMBERS
+        teams::members => 200 Vec<simple::SimpleUser>; "Members of a team.", TEAM_MEMBERS
     ),
     route!(
         GET "/orgs/{org}/teams/{team_slug}/memberships/{username}", "teams/get-membership-for-user-in-org", "read:org",

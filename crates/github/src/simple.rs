@@ -2,13 +2,13 @@
 
 use crate::node_id::node_id;
 use crate::urls::{Urls, segment};
-use packhouse_service::{AccountKind, Repository, RepositoryOwner, Visibility};
+use packhouse_service::{Account, AccountKind, Repository, RepositoryOwner, Visibility};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// GitHub's `simple-user`: a user, an organization or a robot.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "simple-user")]
 pub(crate) struct SimpleUser {
     login: String,
@@ -33,6 +33,16 @@ pub(crate) struct SimpleUser {
 }
 
 impl SimpleUser {
+    pub(crate) fn of(account: &Account, urls: &Urls) -> Self {
+        let owner = RepositoryOwner {
+            id: account.id,
+            login: account.login.clone(),
+            kind: account.kind,
+            site_admin: account.site_admin,
+        };
+        SimpleUser::new(&owner, urls)
+    }
+
     pub(crate) fn new(owner: &RepositoryOwner, urls: &Urls) -> Self {
         let login = segment(&owner.login);
         let api = |rest: &str| urls.api(&format!("/users/{login}{rest}"));

@@ -6,8 +6,9 @@ use crate::node_id::node_id;
 use crate::orgs::{Org, org};
 use crate::repos::{Repo, RoleWord, repo};
 use crate::respond::Answer;
+use crate::simple::{SimpleUser, time};
 use crate::urls::{Urls, segment};
-use crate::users::{SimpleUser, emptied, listed, plainly, present, simple_user, time, window};
+use crate::users::{emptied, listed, plainly, present, window};
 use http::header::ACCEPT;
 use packhouse_service::{NewTeam, ParentChosen, RepositoryRole, Team, TeamAbove, TeamChange, TeamMember};
 use schemars::JsonSchema;
@@ -273,7 +274,7 @@ pub(crate) async fn members(call: Call<'_>) -> Result<Answer, ApiError> {
     let (org, slug) = (call.param("org"), call.param("team_slug"));
     let found = call.service.team_members(&call.shown, org, slug, role.flatten(), window(&asked)).await;
     let rows = found.map_err(plainly)?;
-    let show = |member: &TeamMember| -> SimpleUser { simple_user(call.urls, &member.account) };
+    let show = |member: &TeamMember| -> SimpleUser { SimpleUser::of(&member.account, call.urls) };
     Ok(listed(&call, &asked, &rows, |member| member.account.name.clone(), show))
 }
 

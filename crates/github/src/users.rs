@@ -1,43 +1,16 @@
-//! Users, and accounts as they stand inside other answers.
+//! Users, and what handlers of people share.
 
 use crate::call::Call;
 use crate::error::{ApiError, Field};
 use crate::manage::refused;
-use crate::node_id::node_id;
 use crate::orgs::{OrgSimple, org_simple};
 use crate::page::PageAsked;
 use crate::respond::Answer;
-use crate::urls::{Urls, segment};
-use packhouse_service::{Account, AccountKind, ManageError, ProfileChange, RepositoryOwner, Rows, Window};
+use crate::simple::{SimpleUser, time};
+use crate::urls::Urls;
+use packhouse_service::{Account, ManageError, ProfileChange, Rows, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-
-/// An account as it stands inside other answers: GitHub's `simple-user`.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "simple-user")]
-pub(crate) struct SimpleUser {
-    pub(crate) login: String,
-    pub(crate) id: i64,
-    node_id: String,
-    avatar_url: String,
-    gravatar_id: Option<String>,
-    url: String,
-    html_url: String,
-    followers_url: String,
-    following_url: String,
-    gists_url: String,
-    starred_url: String,
-    subscriptions_url: String,
-    organizations_url: String,
-    repos_url: String,
-    events_url: String,
-    received_events_url: String,
-    /// `User`, `Organization` or `Bot`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    user_view_type: &'static str,
-    site_admin: bool,
-}
 
 /// What an account says of itself to everyone: GitHub's `public-user`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -102,56 +75,9 @@ pub(crate) fn emptied(value: Option<Option<String>>) -> Option<String> {
     value.map(Option::unwrap_or_default)
 }
 
-/// Microseconds since 1970 as GitHub writes times: UTC, to the second.
-pub(crate) fn time(micros: i64) -> String {
-    let seconds = micros.div_euclid(1_000_000);
-    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
-}
-
-fn simple(urls: &Urls, id: i64, login: &str, kind: AccountKind, site_admin: bool) -> SimpleUser {
-    let name = segment(login);
-    let url = urls.api(&format!("/users/{name}"));
-    let (kind, type_id) = match kind {
-        AccountKind::User => ("User", "User"),
-        AccountKind::Organization => ("Organization", "Organization"),
-        AccountKind::Robot => ("Bot", "Bot"),
-    };
-    SimpleUser {
-        login: login.to_owned(),
-        id,
-        node_id: node_id(type_id, id),
-        avatar_url: urls.web(&format!("/{name}.png")),
-        gravatar_id: Some(String::new()),
-        html_url: urls.web(&format!("/{name}")),
-        followers_url: format!("{url}/followers"),
-        following_url: format!("{url}/following{{/other_user}}"),
-        gists_url: format!("{url}/gists{{/gist_id}}"),
-        starred_url: format!("{url}/starred{{/owner}}{{/repo}}"),
-        subscriptions_url: format!("{url}/subscriptions"),
-        organizations_url: format!("{url}/orgs"),
-        repos_url: format!("{url}/repos"),
-        events_url: format!("{url}/events{{/privacy}}"),
-        received_events_url: format!("{url}/received_events"),
-        url,
-        kind,
-        user_view_type: "public",
-        site_admin,
-    }
-}
-
-/// An account inside another answer.
-pub(crate) fn simple_user(urls: &Urls, account: &Account) -> SimpleUser {
-    simple(urls, account.id.0, &account.login, account.kind, account.site_admin)
-}
-
-/// The owner of a repository.
-pub(crate) fn owner(urls: &Urls, owner: &RepositoryOwner) -> SimpleUser {
-    simple(urls, owner.id.0, &owner.login, owner.kind, owner.site_admin)
-}
-
 fn public_user(urls: &Urls, account: &Account) -> PublicUser {
     PublicUser {
-        user: simple_user(urls, account),
+        user: SimpleUser::of(account, urls),
         name: account.display_name.clone(),
         company: None,
         blog: Some(String::new()),
@@ -247,13 +173,4 @@ pub(crate) async fn orgs_of(call: Call<'_>) -> Result<Answer, ApiError> {
     let rows = found.map_err(plainly)?;
     let show = |row: &packhouse_service::Membership| -> OrgSimple { org_simple(call.urls, &row.account) };
     Ok(listed(&call, &asked, &rows, |row| row.account.name.clone(), show))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn times_are_written_to_the_second() {
-        assert_eq!(super::time(1_700_000_000_999_999), "2023-11-14T22:13:20Z");
-        assert_eq!(super::time(0), "1970-01-01T00:00:00Z");
-    }
 }
