@@ -166,7 +166,7 @@ fn a_code_signs_in_when_a_person_says_so() {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         assert!(status.success() && said.contains("Logged in as mona"), "{said}");
         assert!(said.contains("https://packs.test/login/device"), "{said}");
-        let token = scene.gh_in(home.path()).args(["auth", "token"]).succeeds();
+        let token = scene.gh_in(home.path()).args(["auth", "token", "--hostname", HOST]).succeeds();
         assert!(token.text().starts_with("gho_") && token.text().len() == 40, "{token}");
         let status = scene.gh_in(home.path()).args(["auth", "status"]).succeeds();
         status.says("Logged in to packs.test as mona").says("gist, read:org, repo");
