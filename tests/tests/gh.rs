@@ -64,7 +64,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let house = House::builder().tls().start();
+        let house = House::builder().tls().limits().start();
         let proxy = tunnel(house.address());
         Scene { house, proxy, desk: tempfile::tempdir().expect("a folder") }
     }

@@ -1,5 +1,5 @@
-//! What a list, a page and a deletion cost does not grow with what there is: with a hundred times the packages and a
-//! thousand times the versions the same statements run, give the same rows, and take SQLite's machine hardly more
+//! What a list, a page and a deletion cost does not grow with what there is: with a hundred times the packages and five
+//! hundred times the versions the same statements run, give the same rows, and take SQLite's machine hardly more
 //! instructions.
 //!
 //! The program itself tells (its log has each statement with its rows and instructions at the level of traces).
@@ -13,7 +13,7 @@ struct Size {
     versions: u32,
 }
 
-const SMALL: Size = Size { packages: 1_000, versions: 1_000 };
+const SMALL: Size = Size { packages: 1_000, versions: 2_000 };
 const LARGE: Size = Size { packages: 100_000, versions: 1_000_000 };
 
 /// Instructions at the large size, against those at the small one.

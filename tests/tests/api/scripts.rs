@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const VERSIONS: usize = 105;
 
 /// Tokens, by the scopes they have.
-const NONE: &str = "";
+const NONE: &str = "gist";
 const READ: &str = "read:packages";
 const WRITE: &str = "write:packages";
 const DELETE: &str = "read:packages,delete:packages";

@@ -79,7 +79,7 @@ pub(crate) fn tell(house: &House) -> Vec<Seen> {
     let mona = house.token("mona", ALL);
     house.organization("acme", &mona);
     people.push(("a reader of packages", house.caller(&house.token("mona", "read:packages"))));
-    people.push(("a token without scopes", house.caller(&house.token("mona", ""))));
+    people.push(("a token without scopes", house.caller(&house.token("mona", "gist"))));
     people.push(("a wrong token", house.nobody().with_bearer("phr_0123456789abcdefghijklmnopqrstuvwxyz")));
     let mut scene = Scene { seen: Vec::new(), people };
     meta(&mut scene);
