@@ -12,6 +12,7 @@ mod facts;
 mod house;
 mod manifests;
 mod migrations;
+mod package_records;
 mod packages;
 mod people;
 mod permissions;
