@@ -36,7 +36,20 @@ pub struct HouseBuilder {
     arguments: Vec<String>,
     wrapper: Vec<OsString>,
     tls: bool,
+    limits: bool,
 }
+
+/// The rate limits, which a test of something else would only run into.
+const LIMITS: [&str; 8] = [
+    "API_ACCOUNT_HOUR",
+    "API_ADDRESS_HOUR",
+    "API_POINTS_MINUTE",
+    "API_CONCURRENT",
+    "API_WRITES_MINUTE",
+    "API_WRITES_HOUR",
+    "REGISTRY_READS_MINUTE",
+    "REGISTRY_WRITES_MINUTE",
+];
 
 impl HouseBuilder {
     /// Chooses the catalog; SQLite if nobody asks.
@@ -75,6 +88,13 @@ impl HouseBuilder {
         self
     }
 
+    /// With the rate limits that the program has by itself; without this, there are none.
+    #[must_use]
+    pub fn limits(mut self) -> Self {
+        self.limits = true;
+        self
+    }
+
     /// Starts the program and waits until it is ready.
     ///
     /// # Panics
@@ -97,6 +117,11 @@ impl HouseBuilder {
         let database = (self.catalog == Catalog::Postgres).then(Database::create);
         if let Some(database) = &database {
             self.environment.push(("PACKHOUSE_DATABASE_URL".to_owned(), database.url.clone()));
+        }
+        if !self.limits {
+            // In front: what a test asks for itself comes after it and wins.
+            let off = LIMITS.map(|name| (format!("PACKHOUSE_RATE_{name}"), "0".to_owned()));
+            self.environment.splice(0..0, off);
         }
         if self.tls {
             let (certificate, key) = write_certificate(folder.path());
@@ -146,6 +171,7 @@ impl House {
             arguments: Vec::new(),
             wrapper: Vec::new(),
             tls: false,
+            limits: false,
         }
     }
 

@@ -54,8 +54,10 @@ impl Step {
 
 /// Which tools some of the tests with real clients need, by a part of those tests' names. Those marked `true`
 /// need root, for engines that mount.
-const NEEDS: [(&str, &[&str], bool); 16] = [
+const NEEDS: [(&str, &[&str], bool); 18] = [
+    ("a_code_signs_in", &["curl", "gh"], false),
     ("a_first_start_is_on_disk", &["strace"], false),
+    ("a_token_signs_in", &["gh"], false),
     ("buildah::", &["buildah", "busybox"], true),
     ("compose::", &["busybox", "containerd", "docker", "docker-compose", "dockerd", "runc"], true),
     ("conformance_on_", &["conformance"], false),
