@@ -184,12 +184,13 @@ statement!(
                        AND o.valid_to IS NULL)"
 );
 // Only what was linked here once: a manifest may name blobs that were never readable in this package.
+// (A plus before a column keeps SQLite from choosing an index by it: the package has many versions, the whole few.)
 statement!(
     LINK_AGAIN,
     "INSERT INTO package_blobs (package_id, digest, linked_at)
      SELECT DISTINCT u.package_id, u.digest, CAST($3 AS BIGINT)
      FROM (SELECT id, manifest_id FROM versions WHERE id = $2 AND package_id = $1
-           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND package_id = $1
+           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND +package_id = $1
              AND deleted_at IS NULL) AS whole
      CROSS JOIN manifest_refs r CROSS JOIN package_blobs_unlinked u CROSS JOIN blobs b
      WHERE r.manifest_id = whole.manifest_id AND r.kind IN (1, 2)
@@ -200,7 +201,7 @@ statement!(
     FORGET_UNLINKED,
     "DELETE FROM package_blobs_unlinked WHERE package_id = $1 AND digest IN (
        SELECT r.digest FROM (SELECT id, manifest_id FROM versions WHERE id = $2 AND package_id = $1
-           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND package_id = $1
+           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND +package_id = $1
              AND deleted_at IS NULL) AS whole
        CROSS JOIN manifest_refs r CROSS JOIN package_blobs l
        WHERE r.manifest_id = whole.manifest_id AND r.kind IN (1, 2)

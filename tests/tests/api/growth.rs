@@ -69,7 +69,7 @@ fn fill(house: &House, size: &Size) {
            SELECT 1000000 + n, {digest}, 'application/vnd.oci.image.manifest.v1+json', 1, 2, {payload}
            FROM {large_series};
          INSERT INTO versions (id, package_id, manifest_id, digest, created_at)
-           SELECT 1000000 + n, 1000000, 1000000 + n, {digest}, 1000000 * n FROM {large_series};
+           SELECT 1000000 + n, 1000000, 1000000 + n, {digest}, 1000000 + n FROM {large_series};
          INSERT INTO versions (id, package_id, manifest_id, digest, created_at)
            SELECT 5000000 + n, 1000000 + n, 1000001, {first}, 1 FROM {others_series};
          UPDATE accounts SET package_count = {packages} WHERE name = 'acme';",

@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
     ("octocat", READ, [1, 200, 105, 403, 403, 403, 403]),
     ("octocat", ALL, [1, 200, 105, 204, 204, 204, 204]),
     ("lena", READ, [1, 200, 105, 403, 403, 403, 403]),
-    ("lena", ALL, [1, 200, 105, 403, 404, 403, 404]),
+    ("lena", ALL, [1, 200, 105, 403, 403, 403, 404]),
     ("hubot", NONE, [403, 403, 403, 403, 403, 403, 403]),
     // By the organization's base role `none`, a member has nothing in the repository.
     ("hubot", READ, [0, 404, 404, 403, 403, 403, 403]),
