@@ -136,6 +136,60 @@ statement!(
                  AND r.visibility < 2)"
 );
 
+// What an organization had when it is deleted. Its packages stay as rows, since blobs and histories hang on them,
+// under paths that nobody can ask for: `~` is in no name.
+statement!(
+    END_PACKAGES,
+    "UPDATE packages SET path = '~' || owner_id || '/' || path, deleted_at = $2, deleted_by = $3,
+       repository_id = NULL, inherits = 0 WHERE owner_id = $1 AND deleted_at IS NULL"
+);
+statement!(
+    END_DELETED_PACKAGES,
+    "UPDATE packages SET path = '~' || owner_id || '/' || path, repository_id = NULL, inherits = 0
+     WHERE owner_id = $1 AND deleted_at IS NOT NULL AND path < '~'"
+);
+statement!(
+    END_REDIRECTS,
+    "DELETE FROM redirects
+     WHERE package_id IN (SELECT id FROM packages WHERE owner_id = $1 AND deleted_at IS NOT NULL)"
+);
+statement!(
+    END_TEAM_MEMBERS,
+    "DELETE FROM team_members WHERE team_id IN (SELECT id FROM teams WHERE organization_id = $1)"
+);
+statement!(
+    END_TEAM_REPOSITORIES,
+    "DELETE FROM repository_teams WHERE team_id IN (SELECT id FROM teams WHERE organization_id = $1)"
+);
+statement!(
+    END_TEAM_PACKAGES,
+    "DELETE FROM package_teams WHERE team_id IN (SELECT id FROM teams WHERE organization_id = $1)"
+);
+statement!(END_TEAM_PARENTS, "UPDATE teams SET parent_id = NULL WHERE organization_id = $1");
+statement!(END_TEAMS, "DELETE FROM teams WHERE organization_id = $1");
+statement!(
+    END_COLLABORATORS,
+    "DELETE FROM repository_accounts WHERE repository_id IN (SELECT id FROM repositories WHERE owner_id = $1)"
+);
+statement!(
+    END_WORKFLOW_ROLES,
+    "DELETE FROM package_repositories WHERE repository_id IN (SELECT id FROM repositories WHERE owner_id = $1)"
+);
+statement!(END_REPOSITORIES, "DELETE FROM repositories WHERE owner_id = $1");
+statement!(END_POLICY, "DELETE FROM policies WHERE organization_id = $1");
+statement!(END_MEMBERSHIPS, "DELETE FROM memberships WHERE organization_id = $1");
+statement!(
+    END_ROBOTS,
+    "UPDATE accounts SET name = '~' || id, organization_id = NULL, role = NULL, suspended_at = $2, updated_at = $2
+     WHERE organization_id = $1"
+);
+// As a robot of nobody the row is found by no list and no name, and its own name is free.
+statement!(
+    END_ORGANIZATION,
+    "UPDATE accounts SET name = '~' || id, kind = 3, suspended_at = $2, updated_at = $2, package_count = 0,
+       public_package_count = 0, repository_count = 0, public_repository_count = 0 WHERE id = $1"
+);
+
 impl<'tx> ReadTx<'_, 'tx> {
     /// The caller's own account.
     pub fn own_account(&mut self, may: &Granted<'tx, Own>) -> Result<Account, CatalogError> {
@@ -305,6 +359,34 @@ impl<'tx> WriteTx<'_, 'tx> {
         account: AccountId,
     ) -> Result<bool, CatalogError> {
         self.part(may.namespace(), account)
+    }
+
+    /// Deletes the organization with all it has. Its name is free at once.
+    pub fn delete_organization(
+        &mut self,
+        may: &Granted<'tx, Govern>,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        let (id, by) = (Value::Int(may.namespace().0), may.account().map(|id| id.0));
+        self.execute(&END_DELETED_PACKAGES, &[id])?;
+        self.execute(&END_PACKAGES, &[id, now.0.into(), by.into()])?;
+        for statement in [
+            &END_REDIRECTS,
+            &END_TEAM_MEMBERS,
+            &END_TEAM_REPOSITORIES,
+            &END_TEAM_PACKAGES,
+            &END_TEAM_PARENTS,
+            &END_TEAMS,
+            &END_COLLABORATORS,
+            &END_WORKFLOW_ROLES,
+            &END_REPOSITORIES,
+            &END_POLICY,
+            &END_MEMBERSHIPS,
+        ] {
+            self.execute(statement, &[id])?;
+        }
+        self.execute(&END_ROBOTS, &[id, now.0.into()])?;
+        self.execute(&END_ORGANIZATION, &[id, now.0.into()]).map(drop)
     }
 
     /// Who owns the organization, their rows locked.

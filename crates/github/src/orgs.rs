@@ -294,6 +294,12 @@ pub(crate) async fn change(call: Call<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::ok(&full(call.urls, &seen.map_err(plainly)?)))
 }
 
+/// `DELETE /orgs/{org}`. 202 as GitHub answers; here it is done by then.
+pub(crate) async fn delete(call: Call<'_>) -> Result<Answer, ApiError> {
+    call.service.delete_organization(&call.shown, call.param("org")).await.map_err(plainly)?;
+    Ok(Answer::new(StatusCode::ACCEPTED).json(&serde_json::json!({})))
+}
+
 /// `GET /orgs/{org}/members`.
 pub(crate) async fn members(call: Call<'_>) -> Result<Answer, ApiError> {
     only(&call, "filter", &["all"])?;

@@ -9,8 +9,8 @@ use crate::teams::{TeamListed, team_listed};
 use crate::urls::{Urls, segment};
 use crate::users::{emptied, listed, only, plainly, present, window};
 use packhouse_service::{
-    AccountKind, Affiliation, Affiliations, Collaborator, NewRepository, Repository, RepositoryChange,
-    RepositoryRole, RepositorySeen, Team, Visibility,
+    AccountKind, Affiliation, Affiliations, Collaborator, Denied, ManageError, NewRepository, Refusal,
+    Repository, RepositoryChange, RepositoryRole, RepositorySeen, Team, Visibility,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -247,9 +247,19 @@ fn visibility(private: Option<bool>, word: Option<VisibilityWord>) -> Result<Opt
     }
 }
 
+/// As on GitHub, who has not signed in is told that there is no such repository, and not to sign in.
+fn unseen(error: ManageError) -> ApiError {
+    match &error {
+        ManageError::Denied(Denied::Refused(refused)) if refused.refusal == Refusal::Authenticate => {
+            ApiError::not_found("")
+        }
+        _ => plainly(error),
+    }
+}
+
 /// `GET /repos/{owner}/{repo}`.
 pub(crate) async fn get(call: Call<'_>) -> Result<Answer, ApiError> {
-    let found = call.service.repository(&call.shown, &path(&call)).await.map_err(plainly)?;
+    let found = call.service.repository(&call.shown, &path(&call)).await.map_err(unseen)?;
     Ok(Answer::ok(&seen(&call, &found)))
 }
 

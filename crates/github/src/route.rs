@@ -522,6 +522,10 @@ pub static ROUTES: &[Route] = &[
         "Change an organization and what its members may do."
     ),
     route!(
+        DELETE "/orgs/{org}", "orgs/delete", "admin:org", orgs::delete => 202 Value;
+        "Delete an organization with its teams, repositories and packages, which cannot be restored."
+    ),
+    route!(
         GET "/orgs/{org}/members", "orgs/list-members", "read:org", orgs::members => 200 Vec<simple::SimpleUser>;
         "Members, for members.", MEMBERS
     ),
@@ -679,37 +683,37 @@ pub static ROUTES: &[Route] = &[
     ),
     // Billing.
     route!(
-        GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org", "",
+        GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org", "admin:org, repo",
         billing::of_organization => 200 billing::UsageReport; "What an organization uses, by day.", PERIOD
     ),
     route!(
-        GET "/users/{username}/settings/billing/usage", "billing/get-github-billing-usage-report-user", "",
+        GET "/users/{username}/settings/billing/usage", "billing/get-github-billing-usage-report-user", "user",
         billing::of_user => 200 billing::UsageReport; "What a user uses, by day.", PERIOD
     ),
     route!(
         GET "/organizations/{org}/settings/billing/usage/summary",
-        "billing/get-github-billing-usage-summary-report-org", "",
+        "billing/get-github-billing-usage-summary-report-org", "admin:org, repo",
         billing::summary_of_organization => 200 billing::UsageSummary; "What an organization uses.", PERIOD
     ),
     route!(
         GET "/users/{username}/settings/billing/usage/summary",
-        "billing/get-github-billing-usage-summary-report-user", "",
+        "billing/get-github-billing-usage-summary-report-user", "user",
         billing::summary_of_user => 200 billing::UsageSummary; "What a user uses.", PERIOD
     ),
     route!(
-        GET "/orgs/{org}/settings/billing/packages", "billing/get-github-packages-billing-org", "",
+        GET "/orgs/{org}/settings/billing/packages", "billing/get-github-packages-billing-org", "admin:org, repo",
         billing::packages_of_organization => 200 billing::PackagesBilling; "Transfer of this month."
     ),
     route!(
-        GET "/users/{username}/settings/billing/packages", "billing/get-github-packages-billing-user", "",
+        GET "/users/{username}/settings/billing/packages", "billing/get-github-packages-billing-user", "user",
         billing::packages_of_user => 200 billing::PackagesBilling; "Transfer of this month."
     ),
     route!(
-        GET "/orgs/{org}/settings/billing/shared-storage", "billing/get-shared-storage-billing-org", "",
+        GET "/orgs/{org}/settings/billing/shared-storage", "billing/get-shared-storage-billing-org", "admin:org, repo",
         billing::storage_of_organization => 200 billing::SharedStorage; "Storage."
     ),
     route!(
-        GET "/users/{username}/settings/billing/shared-storage", "billing/get-shared-storage-billing-user", "",
+        GET "/users/{username}/settings/billing/shared-storage", "billing/get-shared-storage-billing-user", "user",
         billing::storage_of_user => 200 billing::SharedStorage; "Storage."
     ),
 ];

@@ -1,12 +1,13 @@
 //! Accounts as people see them: profiles, organizations, their members and what those may do.
 
+use crate::Denied;
 use crate::Service;
 use crate::identity::Shown;
 use crate::manage::{ManageError, Rows, lower, text, user};
 use packhouse_access::Policy;
 use packhouse_access::{
-    Caller, Govern, Granted, Inspect, RepositoryRole, Scopes, Standing, Visibility, decide_namespace,
-    decide_own,
+    Caller, Govern, Granted, Inspect, Refusal, Refused, RepositoryRole, Scopes, Standing, Visibility,
+    decide_namespace, decide_own,
 };
 use packhouse_catalog::Micros;
 use packhouse_catalog::{
@@ -17,6 +18,9 @@ use packhouse_catalog::{
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 512;
 const EMAIL_CHARS_MAX: usize = 254;
+
+/// Packages that an organization may have when it is deleted: one transaction ends them all.
+const PACKAGES_MAX: u64 = 10_000;
 
 /// What changes of a profile: absent stays, empty goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -268,6 +272,32 @@ impl Service {
             tx.set_profile(&may, &changed(&was, &profile, "Organization")?, now)?;
             let policy = change_policy(tx, &may, &see, policy)?;
             Ok(AccountSeen { account: organization(tx, &org)?, policy: Some(policy) })
+        })
+        .await
+    }
+
+    /// Deletes an organization with its teams, repositories and packages, which cannot be restored. Its name is free
+    /// at once.
+    pub async fn delete_organization(&self, shown: &Shown, org: &str) -> Result<(), ManageError> {
+        let org = org.to_owned();
+        self.change(shown, move |tx, caller, now| {
+            let account = organization(tx, &org)?;
+            let unseen = |refused: &Refused| refused.refusal == Refusal::NotFound;
+            let (may, _) = match govern(tx, caller, &org) {
+                // That there is such an organization is no secret.
+                Err(ManageError::Denied(Denied::Refused(refused))) if unseen(&refused) => {
+                    let why = format!("You must be an owner of {} to delete it.", account.login);
+                    return Err(ManageError::Forbidden(why));
+                }
+                other => other?,
+            };
+            if account.packages > PACKAGES_MAX {
+                return Err(ManageError::Forbidden(format!(
+                    "{} has {} packages; delete its packages first, until there are at most {PACKAGES_MAX}.",
+                    account.login, account.packages
+                )));
+            }
+            Ok(tx.delete_organization(&may, now)?)
         })
         .await
     }

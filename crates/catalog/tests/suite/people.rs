@@ -14,6 +14,7 @@ use packhouse_catalog::{
 
 on_every_database!(
     a_profile_is_kept,
+    a_deleted_organization_takes_all_it_has_along,
     a_policy_is_github_s_until_it_is_set,
     members_are_listed_in_pages_and_by_what_they_are,
     who_leaves_an_organization_leaves_what_is_closed,
@@ -197,6 +198,53 @@ fn a_profile_is_kept(house: &House) {
         .unwrap();
     let found = house.read(|tx| Ok(tx.account("acme")?)).unwrap().unwrap();
     assert_eq!((found.display_name.as_deref(), found.updated_at), (Some("Mona Lisa"), Micros(78)));
+}
+
+fn a_deleted_organization_takes_all_it_has_along(house: &House) {
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    let acme = house.organization("acme", &mona);
+    let other = house.organization("other", &mona);
+    for (id, org) in [(acme, "acme"), (other, "other")] {
+        house.join(id, &hubot, false);
+        let path = format!("{org}/app");
+        house.package(&mona, &path);
+        house.grant(&path, &hubot, Role::Read);
+        house.repository(&path, Visibility::Private);
+        house.link(&path, &path, false);
+        house.collaborator(&path, &hubot, RepositoryRole::Read);
+        let top = house.team(org, "top", None);
+        house.team(org, "dev", Some(top));
+        house.put_in_team(org, "dev", &hubot, false);
+        house.team_on(&path, org, "dev", RepositoryRole::Read);
+        house.set_policy(org, OrganizationPolicy { base_role: None, ..OrganizationPolicy::default() });
+    }
+    house
+        .write(|tx| {
+            let (may, _, _) = govern(tx, "acme")?;
+            Ok(tx.delete_organization(&may, Micros(77))?)
+        })
+        .unwrap();
+    for table in ["policies", "repositories", "repository_accounts", "repository_teams", "team_members"] {
+        assert_eq!(house.number(&format!("SELECT count(*) FROM {table}")), 1, "{table}: the other's stays");
+    }
+    assert_eq!(house.number("SELECT count(*) FROM teams"), 2);
+    assert_eq!(house.number("SELECT count(*) FROM memberships"), 2);
+    let ended = format!("~{}/acme/app", acme.0);
+    assert_eq!(
+        house.rows("SELECT path, deleted_at FROM packages WHERE deleted_at IS NOT NULL"),
+        [format!("{ended} 77")]
+    );
+    // The name is free, and what was there before is not the new one's.
+    assert!(house.read(|tx| Ok(tx.account("acme")?)).unwrap().is_none());
+    house.organization("acme", &hubot);
+    house.package(&hubot, "acme/app");
+    let deleted = house
+        .read(move |tx| {
+            let caller = caller(tx, &hubot.shows)?;
+            Ok(tx.facts_deleted(&caller, "acme/app", Micros(0))?.exists())
+        })
+        .unwrap();
+    assert!(!deleted);
 }
 
 fn a_policy_is_github_s_until_it_is_set(house: &House) {

@@ -339,7 +339,9 @@ impl TokenAct {
                     expires_seconds: expires,
                 })
             }
-            Self::Create { user, name, scopes, expires, .. } => {
+            Self::Create { user, name, mut scopes, expires, .. } => {
+                // `--scopes ""` is a token of no scope, which reads what is public.
+                scopes.retain(|scope| !scope.is_empty());
                 Command::TokenCreate { user, name, scopes, expires_seconds: expires }
             }
             Self::List { user } => Command::TokenList { user },
