@@ -138,7 +138,11 @@ impl Query {
             }
             Err(ManageError::Fault(fault)) => Err(failed(&ManageError::Fault(fault), "")),
             Err(_) => {
-                Err(typed("NOT_FOUND", format!("Could not resolve to a Repository with the name '{path}'.")))
+                let path: String = path.chars().take(200).collect();
+                let absent = format!("Could not resolve to a Repository with the name '{path}'.");
+                // Beside the other fields' data, not in place of it.
+                context.add_error(typed("NOT_FOUND", absent).into_server_error(context.item.pos));
+                Ok(None)
             }
         }
     }
