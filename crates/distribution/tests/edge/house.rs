@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 /// A registry in a folder of its own.
 pub(crate) struct House {
     pub(crate) edge: Edge,
-    service: Service,
+    pub(crate) service: Service,
     watch: Arc<Watch>,
     statements: Arc<Mutex<Vec<&'static str>>>,
     folder: TempDir,

@@ -19,12 +19,14 @@ mod challenges;
 mod content;
 mod deletes;
 mod doors;
+mod fine_grained;
 mod house;
 mod referrers;
 mod stored;
 
 mod lessons;
 mod limits;
+mod linking;
 mod lists;
 mod malformed;
 mod manifests;
