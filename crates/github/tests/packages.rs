@@ -171,8 +171,13 @@ impl House {
             Some(tag) => Reference::Tag(tag.parse().unwrap()),
             None => Reference::Digest(digest),
         };
-        let put =
-            PutManifest { reference, tags: Vec::new(), media_type: Some(INDEX.parse().unwrap()), bytes, host: None };
+        let put = PutManifest {
+            reference,
+            tags: Vec::new(),
+            media_type: Some(INDEX.parse().unwrap()),
+            bytes,
+            host: None,
+        };
         let name: PackageName = name.parse().unwrap();
         self.service.put_manifest(&Shown::Bearer(token.to_owned()), &name, put).await.unwrap();
         digest.to_string()
