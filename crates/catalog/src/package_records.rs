@@ -123,8 +123,11 @@ statement!(
         "WHERE p.id = page.id ORDER BY p.path"
     )
 );
-// What is open, and what is internal to who is inside, is read in the order of an index. The rest is what the
-// caller was granted, alone, in a team or by a repository, and is sorted: it grows with what is the caller's.
+// What is open, and what is internal to who is inside, is read in the order of an index, from the one row that says
+// that they are (SQLite would read all packages before it looks at a condition that is none of theirs). The rest is
+// what the
+// caller was granted, alone, in a team or by a repository, and is sorted: it grows with what is the caller's (a plus
+// before the owner keeps SQLite from walking all packages of the owner instead).
 statement!(
     PACKAGES_IN_VISIBLE,
     concat!(
@@ -134,50 +137,53 @@ statement!(
            SELECT * FROM (SELECT p.id, p.path FROM packages p
              WHERE p.owner_id = $3 AND p.visibility = 2 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR $8 = 2) ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS open
-           UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
-             WHERE p.owner_id = $3 AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
-               AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)
-               AND (EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = $3 AND m.account_id = $1)
-                 OR EXISTS (SELECT 1 FROM accounts b WHERE b.id = $1 AND b.organization_id = $3))",
+           UNION SELECT * FROM (SELECT p.id, p.path FROM memberships m CROSS JOIN packages p
+             WHERE m.organization_id = $3 AND m.account_id = $1 AND p.owner_id = m.organization_id
+               AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
+               AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)",
         chosen!(),
-        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS internal
-           UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
-             WHERE p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
-               AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)
-               AND EXISTS (SELECT 1 FROM accounts b
-                           WHERE b.id = $1 AND b.organization_id = $3 AND b.role IS NOT NULL)",
+        "    ORDER BY p.path LIMIT $5 + $6) AS internal
+           UNION SELECT * FROM (SELECT p.id, p.path FROM accounts b CROSS JOIN packages p
+             WHERE b.id = $1 AND b.organization_id = $3 AND p.owner_id = b.organization_id
+               AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
+               AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)",
         chosen!(),
-        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS robots
-           UNION SELECT * FROM (SELECT p.id, p.path FROM packages p
-             WHERE p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL AND p.inherits = 1
-               AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)
-               AND EXISTS (SELECT 1 FROM memberships m
-                           LEFT JOIN policies b ON b.organization_id = m.organization_id
-                           WHERE m.organization_id = $3 AND m.account_id = $1 AND COALESCE(b.base_role, 1) > 0)",
+        "    ORDER BY p.path LIMIT $5 + $6) AS internal_to_robots
+           UNION SELECT * FROM (SELECT p.id, p.path FROM accounts b CROSS JOIN packages p
+             WHERE b.id = $1 AND b.organization_id = $3 AND b.role IS NOT NULL
+               AND p.owner_id = b.organization_id AND p.path > $4 AND p.deleted_at IS NULL
+               AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS inherited
-           UNION SELECT * FROM (SELECT p.id, p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
-             WHERE g.account_id = $1 AND p.inherits = 0
-               AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
+        "    ORDER BY p.path LIMIT $5 + $6) AS robots
+           UNION SELECT * FROM (SELECT p.id, p.path FROM memberships m
+             LEFT JOIN policies b ON b.organization_id = m.organization_id CROSS JOIN packages p
+             WHERE m.organization_id = $3 AND m.account_id = $1 AND COALESCE(b.base_role, 1) > 0
+               AND p.owner_id = m.organization_id AND p.path > $4 AND p.deleted_at IS NULL AND p.inherits = 1
+               AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
+        chosen!(),
+        "    ORDER BY p.path LIMIT $5 + $6) AS inherited
+           UNION SELECT * FROM (SELECT p.id, p.path FROM package_grants g CROSS JOIN packages p
+             WHERE g.account_id = $1 AND p.id = g.package_id AND p.inherits = 0
+               AND +p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
         "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS granted
            UNION SELECT * FROM (SELECT p.id, p.path FROM mine CROSS JOIN package_teams g CROSS JOIN packages p
              WHERE g.team_id = mine.id AND p.id = g.package_id AND p.inherits = 0
-               AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
+               AND +p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
         "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS through_teams
            UNION SELECT * FROM (SELECT p.id, p.path FROM repository_accounts c
              CROSS JOIN packages p
              WHERE c.account_id = $1 AND p.repository_id = c.repository_id AND p.inherits = 1
-               AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
+               AND +p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
         "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS collaborating
            UNION SELECT * FROM (SELECT p.id, p.path FROM mine CROSS JOIN repository_teams c CROSS JOIN packages p
              WHERE c.team_id = mine.id AND p.repository_id = c.repository_id AND p.inherits = 1
-               AND p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
+               AND +p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
         "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS through_repositories

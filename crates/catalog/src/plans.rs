@@ -21,6 +21,25 @@ const HOT: &[(&Statement, &str)] = &[
     (&facts::CALLER_BY_HASH, "t: tokens_1, a: id"),
     (&facts::CALLER_BY_TOKEN, "t: id, a: id"),
     (&tokens::TOKEN_HOLDER, "t: id, a: id"),
+    ("p: packages_in_namespace, \
+         rows of open, sort, p: packages_in_namespace, m: memberships_1, b: id, \
+         t: token_limits_by_token, \
+         rows of internal, sort, b: id, p: packages_live_by_owner, t: token_limits_by_token, \
+         rows of robots, sort, p: packages_inheriting, m: memberships_1, b: id, \
+         t: token_limits_by_token, \
+         rows of inherited, sort, g: package_grants_by_account, p: id, t: token_limits_by_token, sort, \
+         rows of granted, sort, team_members: team_members_by_account, \
+         rows of mine, t: id, \
+         rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, sort, \
+         rows of through_teams, sort, c: repository_accounts_by_account, p: packages_by_repository, \
+         t: token_limits_by_token, sort, \
+         rows of collaborating, sort, \
+         rows of mine, c: repository_teams_by_team, p: packages_by_repository, \
+         t: token_limits_by_token, sort, \
+         rows of through_repositories, sort, \
+         rows of visible, sort, \
+         rows of page, p: id, o: id, r: id, a: id, m: memberships_1, b: id, c: repository_accounts_1, \
+         rows of mine, c: repository_teams_1, ro: id, sort",),
     (&facts::LIMITS, "token_limits: token_limits_by_token"),
     (&facts::NAMESPACE, "a: accounts_1, m: memberships_1, p: id, r: id"),
     (&facts::PACKAGE, "p: packages_live_by_path, g: package_grants_1"),
@@ -60,6 +79,9 @@ const HOT: &[(&Statement, &str)] = &[
          manifest_refs_1, v: versions_live_by_digest, m: id, sort, rows of by_fallback_tag, sort, rows of \
          found, v: id, m: id, sort",
     ),
+    (&package_records::PACKAGES_IN_VISIBLE, "?"),
+    (&package_records::PACKAGES_IN, "?"),
+    (&versions::VERSIONS_ACTIVE, "?"),
     (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
     (
         &packages::PATHS_VISIBLE,
@@ -271,7 +293,6 @@ const OTHERS: &[&Statement] = &[
     &versions::RESTORE_VERSION,
     &versions::TAGS_OF_DELETED,
     &versions::TAGS_OF_VERSIONS,
-    &versions::VERSIONS_ACTIVE,
     &versions::VERSIONS_DELETED,
     &versions::VERSIONS_WITH_PARTS,
     &versions::VERSION_BY_DIGEST,
@@ -286,9 +307,7 @@ const OTHERS: &[&Statement] = &[
     &package_records::MOST_DOWNLOADED,
     &package_records::MOVE_PACKAGE,
     &package_records::PACKAGES_DELETED_IN,
-    &package_records::PACKAGES_IN,
     &package_records::PACKAGES_IN_OF_VISIBILITY,
-    &package_records::PACKAGES_IN_VISIBLE,
     &package_records::PACKAGE_RECORD,
     &package_records::PUT_REDIRECT,
     &package_records::RESTORE_PACKAGE,
@@ -318,8 +337,12 @@ const READ_WHOLE: &[(&Statement, &str)] = &[
 
 /// SQLite shows a scan of the tables that refer to the one inserted into. It is skipped unless a foreign key is
 /// violated at that moment (`FkIfZero` in its program), so it is tried below and not read from the plan.
-const REFERRED_TO: &[&Statement] =
-    &[&accounts::INSERT_ACCOUNT, &manifests::INSERT_VERSION, &packages::INSERT_PACKAGE];
+const REFERRED_TO: &[&Statement] = &[
+    &accounts::INSERT_ACCOUNT,
+    &manifests::INSERT_VERSION,
+    &packages::INSERT_PACKAGE,
+    &robots::INSERT_ROBOT,
+];
 
 /// A catalog's file, empty, and a connection of the test's own.
 fn stage() -> (tempfile::TempDir, rusqlite::Connection) {
@@ -383,6 +406,7 @@ const PARTS: &[&str] = &[
     "held",
     "inherited",
     "internal",
+    "internal_to_robots",
     "kept",
     "made",
     "mine",
@@ -471,6 +495,7 @@ fn inserting_into_a_table_that_others_refer_to_reads_none_of_them() {
         assert_eq!(scanned, 0, "rows read by {}", statement.name);
     };
     inserted(&accounts::INSERT_ACCOUNT, &[&"hubot", &1, &0, &1, &"Hubot"]);
+    inserted(&robots::INSERT_ROBOT, &[&"acme+bot", &3, &1, &1, &None::<i64>, &None::<String>]);
     inserted(&packages::INSERT_PACKAGE, &[&"mona/b", &1, &1, &0, &1, &1]);
     inserted(&manifests::INSERT_VERSION, &[&1, &1, &b"\x02".as_slice(), &None::<i64>, &1, &1]);
 }
