@@ -683,11 +683,13 @@ pub static ROUTES: &[Route] = &[
     ),
     // Billing.
     route!(
-        GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org", "admin:org, repo",
+        GET "/organizations/{org}/settings/billing/usage", "billing/get-github-billing-usage-report-org",
+        "admin:org, repo",
         billing::of_organization => 200 billing::UsageReport; "What an organization uses, by day.", PERIOD
     ),
     route!(
-        GET "/users/{username}/settings/billing/usage", "billing/get-github-billing-usage-report-user", "user",
+        GET "/users/{username}/settings/billing/usage", "billing/get-github-billing-usage-report-user",
+        "user",
         billing::of_user => 200 billing::UsageReport; "What a user uses, by day.", PERIOD
     ),
     route!(
@@ -701,19 +703,23 @@ pub static ROUTES: &[Route] = &[
         billing::summary_of_user => 200 billing::UsageSummary; "What a user uses.", PERIOD
     ),
     route!(
-        GET "/orgs/{org}/settings/billing/packages", "billing/get-github-packages-billing-org", "admin:org, repo",
+        GET "/orgs/{org}/settings/billing/packages", "billing/get-github-packages-billing-org",
+        "admin:org, repo",
         billing::packages_of_organization => 200 billing::PackagesBilling; "Transfer of this month."
     ),
     route!(
-        GET "/users/{username}/settings/billing/packages", "billing/get-github-packages-billing-user", "user",
+        GET "/users/{username}/settings/billing/packages", "billing/get-github-packages-billing-user",
+        "user",
         billing::packages_of_user => 200 billing::PackagesBilling; "Transfer of this month."
     ),
     route!(
-        GET "/orgs/{org}/settings/billing/shared-storage", "billing/get-shared-storage-billing-org", "admin:org, repo",
+        GET "/orgs/{org}/settings/billing/shared-storage", "billing/get-shared-storage-billing-org",
+        "admin:org, repo",
         billing::storage_of_organization => 200 billing::SharedStorage; "Storage."
     ),
     route!(
-        GET "/users/{username}/settings/billing/shared-storage", "billing/get-shared-storage-billing-user", "user",
+        GET "/users/{username}/settings/billing/shared-storage", "billing/get-shared-storage-billing-user",
+        "user",
         billing::storage_of_user => 200 billing::SharedStorage; "Storage."
     ),
 ];
