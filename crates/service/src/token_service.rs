@@ -121,7 +121,10 @@ fn actions(facts: &PackageFacts<'_>, followed: &PackageFacts<'_>, scopes: Scopes
     // Who may create the package will administer it: what their token's scopes allow is theirs.
     let creates = !facts.exists() && decide_create(facts).is_ok();
     let allowed = |may: bool, needs: Scopes, action: Actions| {
-        let will = creates && scopes.contains(needs);
+        // A fine-grained token has no scopes; one that may create may push. What more it may is known once the
+        // package is there.
+        let limited = facts.caller().is_limited() && action != Actions::DELETE;
+        let will = creates && (limited || scopes.contains(needs));
         if asked.contains(action) && (may || will) { action } else { Actions::NONE }
     };
     allowed(decide::<Pull>(followed).is_ok(), Pull::SCOPES, Actions::PULL)
