@@ -211,7 +211,9 @@ fn limited_by_token(caller: &Caller<'_>, scopes: Scopes) -> Option<Refusal> {
         Who::Operator => None,
         Who::Account { .. } if scopes == Scopes::NONE => None,
         Who::Account { .. } if caller.is_limited() => Some(Refusal::Limit { has: None, needs: Role::Admin }),
-        Who::Account { .. } => lacking(caller.scopes, scopes).map(|scope| Refusal::Scope(scope, caller.scopes)),
+        Who::Account { .. } => {
+            lacking(caller.scopes, scopes).map(|scope| Refusal::Scope(scope, caller.scopes))
+        }
     }
 }
 
