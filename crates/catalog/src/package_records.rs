@@ -142,26 +142,26 @@ statement!(
                AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS internal
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS internal
            UNION SELECT * FROM (SELECT p.id, p.path FROM accounts b CROSS JOIN packages p
              WHERE b.id = $1 AND b.organization_id = $3 AND p.owner_id = b.organization_id
                AND p.visibility = 1 AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR $8 = 1)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS internal_to_robots
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS internal_to_robots
            UNION SELECT * FROM (SELECT p.id, p.path FROM accounts b CROSS JOIN packages p
              WHERE b.id = $1 AND b.organization_id = $3 AND b.role IS NOT NULL
                AND p.owner_id = b.organization_id AND p.path > $4 AND p.deleted_at IS NULL
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS robots
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS robots
            UNION SELECT * FROM (SELECT p.id, p.path FROM memberships m
              LEFT JOIN policies b ON b.organization_id = m.organization_id CROSS JOIN packages p
              WHERE m.organization_id = $3 AND m.account_id = $1 AND COALESCE(b.base_role, 1) > 0
                AND p.owner_id = m.organization_id AND p.path > $4 AND p.deleted_at IS NULL AND p.inherits = 1
                AND (CAST($8 AS BIGINT) < 0 OR p.visibility = $8)",
         chosen!(),
-        "    ORDER BY p.path LIMIT $5 + $6) AS inherited
+        "    ORDER BY p.path LIMIT CAST($5 AS BIGINT) + $6) AS inherited
            UNION SELECT * FROM (SELECT p.id, p.path FROM package_grants g CROSS JOIN packages p
              WHERE g.account_id = $1 AND p.id = g.package_id AND p.inherits = 0
                AND +p.owner_id = $3 AND p.path > $4 AND p.deleted_at IS NULL

@@ -21,25 +21,6 @@ const HOT: &[(&Statement, &str)] = &[
     (&facts::CALLER_BY_HASH, "t: tokens_1, a: id"),
     (&facts::CALLER_BY_TOKEN, "t: id, a: id"),
     (&tokens::TOKEN_HOLDER, "t: id, a: id"),
-    ("p: packages_in_namespace, \
-         rows of open, sort, p: packages_in_namespace, m: memberships_1, b: id, \
-         t: token_limits_by_token, \
-         rows of internal, sort, b: id, p: packages_live_by_owner, t: token_limits_by_token, \
-         rows of robots, sort, p: packages_inheriting, m: memberships_1, b: id, \
-         t: token_limits_by_token, \
-         rows of inherited, sort, g: package_grants_by_account, p: id, t: token_limits_by_token, sort, \
-         rows of granted, sort, team_members: team_members_by_account, \
-         rows of mine, t: id, \
-         rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, sort, \
-         rows of through_teams, sort, c: repository_accounts_by_account, p: packages_by_repository, \
-         t: token_limits_by_token, sort, \
-         rows of collaborating, sort, \
-         rows of mine, c: repository_teams_by_team, p: packages_by_repository, \
-         t: token_limits_by_token, sort, \
-         rows of through_repositories, sort, \
-         rows of visible, sort, \
-         rows of page, p: id, o: id, r: id, a: id, m: memberships_1, b: id, c: repository_accounts_1, \
-         rows of mine, c: repository_teams_1, ro: id, sort",),
     (&facts::LIMITS, "token_limits: token_limits_by_token"),
     (&facts::NAMESPACE, "a: accounts_1, m: memberships_1, p: id, r: id"),
     (&facts::PACKAGE, "p: packages_live_by_path, g: package_grants_1"),
@@ -79,9 +60,29 @@ const HOT: &[(&Statement, &str)] = &[
          manifest_refs_1, v: versions_live_by_digest, m: id, sort, rows of by_fallback_tag, sort, rows of \
          found, v: id, m: id, sort",
     ),
-    (&package_records::PACKAGES_IN_VISIBLE, "?"),
-    (&package_records::PACKAGES_IN, "?"),
-    (&versions::VERSIONS_ACTIVE, "?"),
+    (
+        &package_records::PACKAGES_IN_VISIBLE,
+        "p: packages_in_namespace, rows of open, sort, m: memberships_1, p: packages_in_namespace, t: \
+         token_limits_by_token, rows of internal, sort, b: id, p: packages_in_namespace, t: \
+         token_limits_by_token, rows of internal_to_robots, sort, b: id, p: packages_live_by_owner, t: \
+         token_limits_by_token, rows of robots, sort, m: memberships_1, b: id, p: packages_inheriting, \
+         t: token_limits_by_token, rows of inherited, sort, g: package_grants_by_account, p: id, t: \
+         token_limits_by_token, sort, rows of granted, sort, team_members: team_members_by_account, \
+         rows of mine, t: id, rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, \
+         sort, rows of through_teams, sort, c: repository_accounts_by_account, p: \
+         packages_by_repository, t: token_limits_by_token, sort, rows of collaborating, sort, rows of \
+         mine, c: repository_teams_by_team, p: packages_by_repository, t: token_limits_by_token, sort, \
+         rows of through_repositories, sort, rows of visible, sort, rows of page, p: id, o: id, r: id, \
+         a: id, m: memberships_1, b: id, c: repository_accounts_1, rows of mine, c: repository_teams_1, \
+         ro: id, sort",
+    ),
+    (
+        &package_records::PACKAGES_IN,
+        "p: packages_live_by_owner, t: token_limits_by_token, rows of page, p: id, o: id, r: id, a: id, \
+         m: memberships_1, b: id, c: repository_accounts_1, team_members: team_members_by_account, rows \
+         of mine, t: id, rows of mine, c: repository_teams_1, ro: id, sort",
+    ),
+    (&versions::VERSIONS_ACTIVE, "versions: versions_listed, rows of page, v: id, m: id, sort"),
     (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
     (
         &packages::PATHS_VISIBLE,
