@@ -106,6 +106,8 @@ fn a_token_signs_in_and_its_scopes_and_limits_are_shown() {
     let again = scene.gh().args(["api", "rate_limit"]).succeeds().json();
     assert_eq!(again["rate"]["used"].as_u64(), Some(used), "asking is free");
 
+    let user = scene.gh().args(["api", "user", "--jq", ".login + \" \" + .type"]).succeeds();
+    assert_eq!(user.text(), "Mona User");
     let viewer = ["api", "graphql", "-f", "query={viewer{login databaseId}}", "--jq", ".data.viewer.login"];
     assert_eq!(scene.gh().args(viewer).succeeds().text(), "Mona");
     let version = "mutation{deletePackageVersion(input:{packageVersionId:\"MDE0\"}){success}}";

@@ -156,7 +156,7 @@ fn time(micros: i64) -> String {
 
 /// RFC 3339 as microseconds since 1970.
 fn micros(resource: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let parsed = text.map(|text| text.parse::<jiff::Timestamp>()).transpose();
+    let parsed = text.map(str::parse::<jiff::Timestamp>).transpose();
     match parsed {
         Ok(time) => Ok(time.map(jiff::Timestamp::as_microsecond)),
         Err(_) => {
@@ -211,18 +211,19 @@ fn window(asked: &PageAsked) -> Window {
     Window { after: asked.after.clone().unwrap_or_default(), skip: asked.offset(), limit: asked.per_page }
 }
 
-fn of_token(error: ManageError) -> ApiError {
-    refused(&error, "Token")
+fn of_token(error: &ManageError) -> ApiError {
+    refused(error, "Token")
 }
 
-fn of_robot(error: ManageError) -> ApiError {
-    refused(&error, "Robot")
+fn of_robot(error: &ManageError) -> ApiError {
+    refused(error, "Robot")
 }
 
 /// `GET /user/tokens`
 pub(crate) async fn list(call: Call<'_>) -> Result<Answer, ApiError> {
     let asked = call.page()?;
-    let rows = call.service.own_tokens(&call.shown, window(&asked)).await.map_err(of_token)?;
+    let rows =
+        call.service.own_tokens(&call.shown, window(&asked)).await.map_err(|error| of_token(&error))?;
     tokens(&call, &asked, rows.rows, rows.more)
 }
 
@@ -256,21 +257,21 @@ pub(crate) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
             let why = format!("there is no {what} `{name}` that you may see");
             Err(ApiError::invalid(vec![Field::custom("Token", "limits", why)]))
         }
-        Err(error) => Err(of_token(error)),
+        Err(error) => Err(of_token(&error)),
     }
 }
 
 /// `GET /user/tokens/{token_id}`
 pub(crate) async fn get(call: Call<'_>) -> Result<Answer, ApiError> {
     let id = call.id("token_id", "Token")?;
-    let seen = call.service.own_token(&call.shown, id).await.map_err(of_token)?;
+    let seen = call.service.own_token(&call.shown, id).await.map_err(|error| of_token(&error))?;
     Ok(Answer::ok(&token_view(seen, None)))
 }
 
 /// `DELETE /user/tokens/{token_id}`
 pub(crate) async fn revoke(call: Call<'_>) -> Result<Answer, ApiError> {
     let id = call.id("token_id", "Token")?;
-    call.service.revoke_own_token(&call.shown, id).await.map_err(of_token)?;
+    call.service.revoke_own_token(&call.shown, id).await.map_err(|error| of_token(&error))?;
     Ok(Answer::no_content())
 }
 
@@ -297,7 +298,7 @@ pub(crate) async fn create_robot(call: Call<'_>) -> Result<Answer, ApiError> {
 /// `GET /orgs/{org}/robots/{robot}`
 pub(crate) async fn robot(call: Call<'_>) -> Result<Answer, ApiError> {
     let found = call.service.robot(&call.shown, call.param("org"), call.param("robot")).await;
-    Ok(Answer::ok(&robot_view(&call, found.map_err(of_robot)?)))
+    Ok(Answer::ok(&robot_view(&call, found.map_err(|error| of_robot(&error))?)))
 }
 
 /// `PATCH /orgs/{org}/robots/{robot}`
@@ -307,13 +308,13 @@ pub(crate) async fn change_robot(call: Call<'_>) -> Result<Answer, ApiError> {
     let change = RobotChange { role, description: body.description };
     let changed =
         call.service.change_robot(&call.shown, call.param("org"), call.param("robot"), change).await;
-    Ok(Answer::ok(&robot_view(&call, changed.map_err(of_robot)?)))
+    Ok(Answer::ok(&robot_view(&call, changed.map_err(|error| of_robot(&error))?)))
 }
 
 /// `DELETE /orgs/{org}/robots/{robot}`
 pub(crate) async fn delete_robot(call: Call<'_>) -> Result<Answer, ApiError> {
     let done = call.service.delete_robot(&call.shown, call.param("org"), call.param("robot")).await;
-    done.map_err(of_robot)?;
+    done.map_err(|error| of_robot(&error))?;
     Ok(Answer::no_content())
 }
 
@@ -321,7 +322,11 @@ pub(crate) async fn delete_robot(call: Call<'_>) -> Result<Answer, ApiError> {
 pub(crate) async fn robot_tokens(call: Call<'_>) -> Result<Answer, ApiError> {
     let asked = call.page()?;
     let (org, robot) = (call.param("org"), call.param("robot"));
-    let rows = call.service.robot_tokens(&call.shown, org, robot, window(&asked)).await.map_err(of_robot)?;
+    let rows = call
+        .service
+        .robot_tokens(&call.shown, org, robot, window(&asked))
+        .await
+        .map_err(|error| of_robot(&error))?;
     tokens(&call, &asked, rows.rows, rows.more)
 }
 
@@ -332,13 +337,13 @@ pub(crate) async fn create_robot_token(call: Call<'_>) -> Result<Answer, ApiErro
     let wanted = RobotTokenWanted { name: body.name, scopes: body.scopes, expires_at };
     let (org, robot) = (call.param("org"), call.param("robot"));
     let token = call.service.create_robot_token(&call.shown, org, robot, wanted).await;
-    Ok(made(token.map_err(of_robot)?))
+    Ok(made(token.map_err(|error| of_robot(&error))?))
 }
 
 /// `DELETE /orgs/{org}/robots/{robot}/tokens/{token_id}`
 pub(crate) async fn revoke_robot_token(call: Call<'_>) -> Result<Answer, ApiError> {
     let id = call.id("token_id", "Token")?;
     let (org, robot) = (call.param("org"), call.param("robot"));
-    call.service.revoke_robot_token(&call.shown, org, robot, id).await.map_err(of_token)?;
+    call.service.revoke_robot_token(&call.shown, org, robot, id).await.map_err(|error| of_token(&error))?;
     Ok(Answer::no_content())
 }

@@ -105,8 +105,7 @@ impl House {
         token
     }
 
-    fn request(method: Method, path: &str, token: &str, body: String) -> http::request::Builder {
-        let _ = body;
+    fn request(method: Method, path: &str, token: &str) -> http::request::Builder {
         let request = Request::builder().method(method).uri(path).header("user-agent", "test");
         if token.is_empty() { request } else { request.header("authorization", format!("token {token}")) }
     }
@@ -128,7 +127,7 @@ impl House {
     async fn ask(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let method: Method = method.parse().unwrap();
-        let request = House::request(method, &format!("/api/v3{path}"), token, text.clone());
+        let request = House::request(method, &format!("/api/v3{path}"), token);
         self.send(request.body(Full::from(text)).unwrap(), "192.0.2.1").await
     }
 
@@ -138,7 +137,7 @@ impl House {
 
     async fn graphql(&self, token: &str, query: &str) -> Answer {
         let body = json!({ "query": query }).to_string();
-        let request = House::request(Method::POST, "/api/graphql", token, body.clone());
+        let request = House::request(Method::POST, "/api/graphql", token);
         self.send(request.body(Full::from(body)).unwrap(), "192.0.2.1").await
     }
 
@@ -167,7 +166,7 @@ async fn each_answer_says_how_the_hour_stands_and_the_last_one_when_it_ends() {
 
     // What the client has already is not counted (GitHub: conditional requests).
     let etag = first.header("etag").to_owned();
-    let request = House::request(Method::GET, "/api/v3/versions", &mona, String::new());
+    let request = House::request(Method::GET, "/api/v3/versions", &mona);
     let request = request.header("if-none-match", etag).body(Full::default()).unwrap();
     let known = house.send(request, "192.0.2.1").await;
     assert_eq!((known.status, rate(&known)[2]), (StatusCode::NOT_MODIFIED, 1));
