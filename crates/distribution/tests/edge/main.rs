@@ -22,6 +22,7 @@ mod doors;
 mod fine_grained;
 mod house;
 mod referrers;
+mod renamed;
 mod stored;
 
 mod lessons;
