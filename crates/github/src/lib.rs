@@ -7,6 +7,7 @@
 //!
 //! What is deliberately absent: this crate sees no transaction and no role, and decides nothing.
 
+mod access;
 mod billing;
 mod call;
 mod edge;

@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
 use crate::{
-    billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, simple, teams, tokens, users,
+    access, billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, simple, teams, tokens, users,
     versions,
 };
 use http::Method;
@@ -503,6 +503,187 @@ pub static ROUTES: &[Route] = &[
         "packages/delete-tag-for-org", "delete:packages, read:packages",
         versions::delete_tag => 204;
         "Delete a tag. Its version stays."
+    ),
+    // Roles on packages, and links: beyond GitHub.
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/access",
+        "packages/get-access-for-authenticated-user", "write:packages",
+        access::get => 200 access::Access;
+        "Who has a role on a package."
+    ),
+    route!(
+        PATCH "/user/packages/{package_type}/{package_name}/access",
+        "packages/update-access-for-authenticated-user", "write:packages",
+        access::change: access::AccessBody => 200 access::Access;
+        "Switch whether a package has the access of its repository."
+    ),
+    route!(
+        PUT "/user/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/set-user-access-for-authenticated-user", "write:packages",
+        access::put_user: access::RoleBody => 204;
+        "Give a user or a robot a role on a package."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/remove-user-access-for-authenticated-user", "write:packages",
+        access::remove_user => 204;
+        "Take the role of a user or a robot."
+    ),
+    route!(
+        PUT "/user/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/set-team-access-for-authenticated-user", "write:packages",
+        access::put_team: access::RoleBody => 204;
+        "Give a team a role on a package."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/remove-team-access-for-authenticated-user", "write:packages",
+        access::remove_team => 204;
+        "Take the role of a team."
+    ),
+    route!(
+        PUT "/user/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/set-repository-access-for-authenticated-user", "write:packages",
+        access::put_repository: access::RoleBody => 204;
+        "Give the workflows of a repository a role on a package."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/remove-repository-access-for-authenticated-user", "write:packages",
+        access::remove_repository => 204;
+        "Take the role of a repository."
+    ),
+    route!(
+        PUT "/user/packages/{package_type}/{package_name}/repository",
+        "packages/link-repository-for-authenticated-user", "write:packages",
+        access::link: access::LinkBody => 200 access::Access;
+        "Link a package to a repository of its owner."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/repository",
+        "packages/unlink-repository-for-authenticated-user", "write:packages",
+        access::unlink => 204;
+        "Take the link of a package away."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/access",
+        "packages/get-access-for-user", "write:packages",
+        access::get => 200 access::Access;
+        "Who has a role on a package."
+    ),
+    route!(
+        PATCH "/users/{username}/packages/{package_type}/{package_name}/access",
+        "packages/update-access-for-user", "write:packages",
+        access::change: access::AccessBody => 200 access::Access;
+        "Switch whether a package has the access of its repository."
+    ),
+    route!(
+        PUT "/users/{username}/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/set-user-access-for-user", "write:packages",
+        access::put_user: access::RoleBody => 204;
+        "Give a user or a robot a role on a package."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/remove-user-access-for-user", "write:packages",
+        access::remove_user => 204;
+        "Take the role of a user or a robot."
+    ),
+    route!(
+        PUT "/users/{username}/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/set-team-access-for-user", "write:packages",
+        access::put_team: access::RoleBody => 204;
+        "Give a team a role on a package."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/remove-team-access-for-user", "write:packages",
+        access::remove_team => 204;
+        "Take the role of a team."
+    ),
+    route!(
+        PUT "/users/{username}/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/set-repository-access-for-user", "write:packages",
+        access::put_repository: access::RoleBody => 204;
+        "Give the workflows of a repository a role on a package."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/remove-repository-access-for-user", "write:packages",
+        access::remove_repository => 204;
+        "Take the role of a repository."
+    ),
+    route!(
+        PUT "/users/{username}/packages/{package_type}/{package_name}/repository",
+        "packages/link-repository-for-user", "write:packages",
+        access::link: access::LinkBody => 200 access::Access;
+        "Link a package to a repository of its owner."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/repository",
+        "packages/unlink-repository-for-user", "write:packages",
+        access::unlink => 204;
+        "Take the link of a package away."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/access",
+        "packages/get-access-for-org", "write:packages",
+        access::get => 200 access::Access;
+        "Who has a role on a package."
+    ),
+    route!(
+        PATCH "/orgs/{org}/packages/{package_type}/{package_name}/access",
+        "packages/update-access-for-org", "write:packages",
+        access::change: access::AccessBody => 200 access::Access;
+        "Switch whether a package has the access of its repository."
+    ),
+    route!(
+        PUT "/orgs/{org}/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/set-user-access-for-org", "write:packages",
+        access::put_user: access::RoleBody => 204;
+        "Give a user or a robot a role on a package."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/access/users/{grantee}",
+        "packages/remove-user-access-for-org", "write:packages",
+        access::remove_user => 204;
+        "Take the role of a user or a robot."
+    ),
+    route!(
+        PUT "/orgs/{org}/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/set-team-access-for-org", "write:packages",
+        access::put_team: access::RoleBody => 204;
+        "Give a team a role on a package."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/access/teams/{team_slug}",
+        "packages/remove-team-access-for-org", "write:packages",
+        access::remove_team => 204;
+        "Take the role of a team."
+    ),
+    route!(
+        PUT "/orgs/{org}/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/set-repository-access-for-org", "write:packages",
+        access::put_repository: access::RoleBody => 204;
+        "Give the workflows of a repository a role on a package."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/access/repositories/{repo}",
+        "packages/remove-repository-access-for-org", "write:packages",
+        access::remove_repository => 204;
+        "Take the role of a repository."
+    ),
+    route!(
+        PUT "/orgs/{org}/packages/{package_type}/{package_name}/repository",
+        "packages/link-repository-for-org", "write:packages",
+        access::link: access::LinkBody => 200 access::Access;
+        "Link a package to a repository of its owner."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/repository",
+        "packages/unlink-repository-for-org", "write:packages",
+        access::unlink => 204;
+        "Take the link of a package away."
     ),
     // Users.
     route!(GET "/user", "users/get-authenticated", "", users::get_own => 200 users::PrivateUser; "One's own account."),
