@@ -14,9 +14,12 @@ const COUNTED_MAX: usize = 100_000;
 /// Sums of one transaction.
 const BATCH: usize = 1_000;
 
+/// A version in its package, under a tag or by its digest.
+type Counted = (PackageId, VersionId, Option<String>);
+
 /// What was pulled since the last round.
 #[derive(Debug, Default)]
-pub(crate) struct Downloads(Mutex<HashMap<(PackageId, VersionId, Option<String>), u64>>);
+pub(crate) struct Downloads(Mutex<HashMap<Counted, u64>>);
 
 impl Downloads {
     /// A manifest is sent.
@@ -28,7 +31,7 @@ impl Downloads {
         self.add((package, version, tag), 1);
     }
 
-    fn add(&self, what: (PackageId, VersionId, Option<String>), count: u64) {
+    fn add(&self, what: Counted, count: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = counts.get_mut(&what) {
             *known += count;

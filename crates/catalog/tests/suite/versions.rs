@@ -407,7 +407,8 @@ fn another_packages_version_is_none(house: &House) {
     let (mona, eve) = (stage(house), house.user("eve"));
     house.package(&eve, "eve/tool");
     let theirs = house.push(&mona, PATH, &image("a", &[]).build(), Some("v1")).version;
-    for shows in [eve.shows.clone()] {
+    let find = || {
+        let shows = eve.shows.clone();
         let found = house.write(move |tx| {
             let see = may_change::<See>(tx, &shows, "eve/tool")?;
             let delete = may_change::<Delete>(tx, &shows, "eve/tool")?;
@@ -416,8 +417,12 @@ fn another_packages_version_is_none(house: &House) {
             let deletable = tx.version_to_delete(&delete, theirs)?.is_some();
             Ok(seen || deletable || tx.version_to_restore(&restore, theirs)?.is_some())
         });
-        assert!(!found.unwrap());
-    }
+        found.unwrap()
+    };
+    assert!(!find());
+    // Deleted where it is, either.
+    delete_by_protocol(house, &mona, image("a", &[]).build().digest);
+    assert!(!find());
 }
 
 fn tags_have_a_history(house: &House) {
