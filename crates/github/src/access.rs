@@ -100,6 +100,7 @@ pub(crate) struct LinkBody {
 }
 
 /// Whose absence an error is about: the package's own is said as everywhere else.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn refused(error: ManageError) -> ApiError {
     match &error {
         ManageError::Denied(_) => manage::refused(&error, "Package"),

@@ -138,6 +138,7 @@ pub(crate) fn only(call: &Call<'_>, name: &'static str, known: &[&str]) -> Resul
 }
 
 /// How errors are said where the path's thing has no name of its own in them.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 pub(crate) fn plainly(error: ManageError) -> ApiError {
     refused(&error, "")
 }
