@@ -4,11 +4,13 @@
 //! other one waits for it.
 
 use crate::database::{Database, end_sessions, wait_for, wait_for_a_waiter};
-use crate::house::{Done, Fault, House, caller, collector, image, may_change, sha256, tag};
+use crate::house::{
+    Done, Fault, House, caller, collector, hash_of, image, may_change, sha256, tag, token_of,
+};
 use crate::transactions::await_signal;
-use packhouse_access::{Administer, Push, Refusal, Refused, Role, decide};
+use packhouse_access::{Administer, Push, Refusal, Refused, Role, TokenId, decide, decide_make_token};
 use packhouse_catalog::{
-    AccountKind, Catalog, CatalogError, Finished, Micros, Options, Place, Upload, WriteTx,
+    AccountKind, Catalog, CatalogError, Finished, Micros, Options, Place, Presented, Upload, WriteTx,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -460,4 +462,62 @@ fn a_server_takes_its_database_again_after_its_sessions_were_ended() {
     });
     let second = open_alone(&postgres.url).err();
     assert!(matches!(second, Some(CatalogError::TakenByAnother)), "{second:?}");
+}
+
+/// Makes a token with the one of these words.
+fn make_with<'tx>(tx: &mut WriteTx<'_, 'tx>, words: &str, new: &str) -> Done<bool> {
+    let shows = Presented::Token { hash: hash_of(words), or: None };
+    let caller = caller(tx, &shows)?;
+    let may = decide_make_token(&caller, &[])?;
+    let new = token_of(caller.account().unwrap(), hash_of(new));
+    Ok(tx.make_token(&may, &new, Micros(600))?.is_some())
+}
+
+fn revoke_of<'tx>(tx: &mut WriteTx<'_, 'tx>, token: TokenId) -> Done<bool> {
+    let may = crate::house::operator(tx)?;
+    Ok(tx.revoke_token(&may, token, Micros(700))?)
+}
+
+const WORKING: &str = "SELECT COUNT(*) FROM tokens WHERE revoked_at IS NULL";
+
+#[test]
+fn a_token_that_is_made_while_its_parent_is_revoked_ends_with_it() {
+    let Some((house, url)) = stage() else { return };
+    let mona = house.user("mona");
+    // The parent itself, and one between: what that one makes is seen by a later statement only.
+    assert!(house.write(|tx| make_with(tx, "mona", "child")).unwrap());
+    for (maker, made) in [("mona", "second"), ("child", "grandchild")] {
+        house.database.run("UPDATE tokens SET revoked_at = NULL");
+        let ((first, _), (second, _)) = meet(
+            &house,
+            &url,
+            move |tx, stop| {
+                let made = make_with(tx, maker, made)?;
+                stop.here();
+                Ok(made)
+            },
+            move |tx| revoke_of(tx, mona.token),
+        );
+        assert!(first.unwrap() && second.unwrap(), "both were done");
+        assert_eq!(house.number(WORKING), 0, "{made} works no more");
+    }
+}
+
+#[test]
+fn a_token_that_is_being_revoked_makes_none() {
+    let Some((house, url)) = stage() else { return };
+    let mona = house.user("mona");
+    let ((first, _), (second, _)) = meet(
+        &house,
+        &url,
+        move |tx, stop| {
+            let done = revoke_of(tx, mona.token)?;
+            stop.here();
+            Ok(done)
+        },
+        |tx| make_with(tx, "mona", "child"),
+    );
+    assert!(first.unwrap());
+    assert!(!second.unwrap(), "it was a good credential when it was read, and is none any more");
+    assert_eq!((house.number(WORKING), house.number("SELECT COUNT(*) FROM tokens")), (0, 1));
 }
