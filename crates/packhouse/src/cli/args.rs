@@ -825,6 +825,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_fine_grained_token_is_for_takes_a_permission() {
+        let line = |words: &str| {
+            let words = std::iter::once("packhouse").chain(words.split(' ')).map(str::to_owned);
+            Cli::try_parse_from(words.collect::<Vec<_>>())
+        };
+        let fine = line("token create mona --packages octo/app,octo/web --owners acme --permission read");
+        let Act::Token { act, .. } = fine.unwrap().act else { panic!() };
+        let Command::Machines(MachineCommand::TokenCreateFineGrained {
+            packages, owners, permission, ..
+        }) = act.command()
+        else {
+            panic!()
+        };
+        assert_eq!((packages.len(), owners, permission.as_str()), (2, vec!["acme".to_owned()], "read"));
+        assert!(line("token create mona --packages octo/app").is_err());
+        let Act::Robot { act, .. } = line("robot create octo deploy --role write").unwrap().act else {
+            panic!()
+        };
+        let Command::Machines(MachineCommand::RobotCreate { role, .. }) = act.command() else { panic!() };
+        assert_eq!(role.as_deref(), Some("write"));
+    }
+
+    #[test]
     fn secrets_have_no_flags() {
         assert!(Cli::try_parse_from(["packhouse", "serve", "--admin-token", "x"]).is_err());
         assert!(Cli::try_parse_from(["packhouse", "serve", "--stall-seconds", "5"]).is_ok());
