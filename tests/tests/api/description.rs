@@ -72,11 +72,10 @@ impl Description {
         }
         let described = self.resolved(described);
         let Some(content) = described["content"].as_object() else {
-            return if seen.body.is_empty() {
-                Ok(())
-            } else {
-                Err("a body where none is described".to_owned())
-            };
+            // GitHub describes no body for some errors, and sends one all the same.
+            let body: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+            let fits = seen.body.is_empty() || (seen.status >= 400 && body["message"].is_string());
+            return if fits { Ok(()) } else { Err("a body where none is described".to_owned()) };
         };
         let schema = &content.get("application/json").unwrap_or(&Value::Null)["schema"];
         if schema.is_null() || seen.status == 304 {

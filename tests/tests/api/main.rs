@@ -23,7 +23,11 @@ const TAGS: &[&str] = &["packages", "users", "orgs", "teams", "repos", "meta", "
 
 fn walk(catalog: Catalog) {
     let description = Description::load();
-    let house = House::builder().catalog(catalog).start();
+    let house = House::builder()
+        .catalog(catalog)
+        .env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000")
+        .env("PACKHOUSE_RATE_API_ADDRESS_HOUR", "60")
+        .start();
     let mut wrong = Vec::new();
     let mut served = BTreeSet::new();
     for seen in story::tell(&house) {

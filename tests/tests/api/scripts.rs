@@ -47,7 +47,7 @@ struct Stage {
 }
 
 fn stage(catalog: Catalog) -> Stage {
-    let house = House::builder().catalog(catalog).start();
+    let house = House::builder().catalog(catalog).env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000").start();
     for name in ["mona", "hubot", "octocat", "lena", "stranger"] {
         house.operator(["user", "create", name]);
     }

@@ -312,7 +312,7 @@ fn packages(scene: &mut Scene, house: &House) {
     for (base, name) in [("/users/{username}", "mona"), ("/organizations/{org}", "acme")] {
         scene.get("mona", &format!("{base}/settings/billing/usage"), &[name], 200);
         scene.get("mona", &format!("{base}/settings/billing/usage/summary"), &[name], 200);
-        scene.get("stranger", &format!("{base}/settings/billing/usage"), &[name], 403);
+        scene.get("stranger", &format!("{base}/settings/billing/usage"), &[name], 404);
     }
     for (base, name) in [("/users/{username}", "mona"), ("/orgs/{org}", "acme")] {
         scene.get("mona", &format!("{base}/settings/billing/packages"), &[name], 200);
