@@ -69,15 +69,15 @@ statement!(
     "UPDATE packages SET version_count = version_count + $2, part_count = part_count + $3,
        tagged_count = tagged_count + $4, updated_at = $5 WHERE id = $1"
 );
-// The parts below some versions, one level of them.
+// The parts below some versions, one level of them. (`+part`: not all parts of the package by their index.)
 statement!(
     PARTS_BELOW,
     "SELECT c.digest FROM {list $2} AS above CROSS JOIN versions w CROSS JOIN version_children k
        CROSS JOIN versions c
      WHERE w.package_id = $1 AND w.digest = above.item AND w.deleted_at IS NULL AND k.version_id = w.id
-       AND c.package_id = $1 AND c.digest = k.digest AND c.deleted_at IS NULL AND c.part = 1
+       AND c.package_id = $1 AND c.digest = k.digest AND c.deleted_at IS NULL AND +c.part = 1
      UNION SELECT r.digest FROM {list $2} AS above CROSS JOIN versions r
-     WHERE r.package_id = $1 AND r.subject = above.item AND r.deleted_at IS NULL AND r.part = 1"
+     WHERE r.package_id = $1 AND r.subject = above.item AND r.deleted_at IS NULL AND +r.part = 1"
 );
 // Of some parts, those that a live version names that is not among them.
 statement!(

@@ -83,6 +83,90 @@ const HOT: &[(&Statement, &str)] = &[
          of mine, t: id, rows of mine, c: repository_teams_1, ro: id, sort",
     ),
     (&versions::VERSIONS_ACTIVE, "versions: versions_listed, rows of page, v: id, m: id, sort"),
+    (
+        &parts::BECOME_PARTS,
+        "versions: id, versions: id, versions: versions_deleted_with, versions: id, k: \
+         version_children_by_version, c: versions_live_by_digest, versions: versions_deleted_with, k: \
+         version_children_by_version, c: versions_live_by_digest, versions: id, r: \
+         versions_live_by_subject, versions: versions_deleted_with, r: versions_live_by_subject, t: \
+         tags_open_by_version, k: version_children_1, w: id, s: versions_live_by_digest",
+    ),
+    (
+        &parts::BE_PARTS_NO_MORE,
+        "versions: id, versions: id, k: version_children_by_version, c: versions_live_by_digest, \
+         versions: versions_deleted_with, k: version_children_by_version, c: versions_live_by_digest, \
+         versions: id, r: versions_live_by_subject, versions: versions_deleted_with, r: \
+         versions_live_by_subject, k: version_children_1, w: id, s: versions_live_by_digest",
+    ),
+    (
+        &parts::STATE,
+        "v: id, t: tags_open_by_version, k: version_children_1, w: id, s: versions_live_by_digest",
+    ),
+    (
+        &parts::PARTS_BELOW,
+        "json_each: list, w: versions_live_by_digest, k: version_children_by_version, c: \
+         versions_live_by_digest, sort, json_each: list, r: versions_live_by_subject, sort",
+    ),
+    (
+        &parts::PARTS_HELD,
+        "json_each: list, c: versions_live_by_digest, k: version_children_1, w: id, json_each: list, s: \
+         versions_live_by_digest, json_each: list",
+    ),
+    (
+        &parts::WHOLES,
+        "json_each: list, c: id, k: version_children_1, w: id, json_each: list, c: id, s: \
+         versions_live_by_digest, rows of named, sort, rows of found, v: id",
+    ),
+    (&versions::VERSIONS_WITH_PARTS, "versions: versions_live, rows of page, v: id, m: id, sort"),
+    (
+        &versions::VERSIONS_DELETED,
+        "d: versions_deleted, n: versions_live_by_digest, n: versions_deleted_by_digest, rows of page, \
+         v: id, m: id, sort",
+    ),
+    (&versions::VERSION_BY_ID, "v: id, m: id"),
+    (&versions::VERSION_BY_DIGEST, "v: versions_live_by_digest, m: id"),
+    (&versions::VERSION_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
+    (&versions::VERSION_DELETED, "v: id, m: id"),
+    (&versions::TAGS_OF_VERSIONS, "json_each: list, t: tags_open_by_version, sort"),
+    (&versions::TAGS_OF_DELETED, "json_each: list, v: id, t: tags_closed_by_version, sort"),
+    (&versions::PUSHED_AGAIN, "v: id, n: versions_live_by_digest, v: id, n: versions_deleted_by_digest"),
+    (&versions::DELETE_PARTS, "versions: versions_live_by_digest, json_each: list"),
+    (&versions::RESTORE_VERSION, "versions: id"),
+    (
+        &versions::RESTORE_PARTS,
+        "versions: versions_deleted_with, n: versions_live_by_digest, n: versions_deleted_by_digest",
+    ),
+    (&versions::FORGET_TAKEN, "versions: versions_deleted_with"),
+    (&versions::REOPEN_TAGS, "t: tags_closed_by_version, o: tags_open_by_name"),
+    (
+        &versions::LINK_AGAIN,
+        "versions: id, versions: versions_deleted_with, rows of whole, r: manifest_refs_1, u: \
+         package_blobs_unlinked_1, b: blobs_1, sort",
+    ),
+    (
+        &versions::FORGET_UNLINKED,
+        "package_blobs_unlinked: package_blobs_unlinked_1, versions: id, r: manifest_refs_1, l: \
+         package_blobs_1, versions: versions_deleted_with, r: manifest_refs_1, l: package_blobs_1",
+    ),
+    (
+        &package_records::PACKAGES_IN_OF_VISIBILITY,
+        "p: packages_in_namespace, t: token_limits_by_token, rows of page, p: id, o: id, r: id, a: id, \
+         m: memberships_1, b: id, c: repository_accounts_1, team_members: team_members_by_account, rows \
+         of mine, t: id, rows of mine, c: repository_teams_1, ro: id, sort",
+    ),
+    (
+        &package_records::PACKAGES_DELETED_IN,
+        "p: packages_deleted_by_owner, n: packages_deleted_by_path, t: token_limits_by_token, rows of \
+         page, p: id, o: id, r: id, a: id, m: memberships_1, b: id, c: repository_accounts_1, \
+         team_members: team_members_by_account, rows of mine, t: id, rows of mine, c: \
+         repository_teams_1, ro: id, sort",
+    ),
+    (&package_records::MOST_DOWNLOADED, "versions: versions_downloaded"),
+    (
+        &package_records::PACKAGE_RECORD,
+        "p: id, o: id, r: id, a: id, m: memberships_1, b: id, c: repository_accounts_1, team_members: \
+         team_members_by_account, rows of mine, t: id, rows of mine, c: repository_teams_1, ro: id",
+    ),
     (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
     (
         &packages::PATHS_VISIBLE,
@@ -235,14 +319,8 @@ const OTHERS: &[&Statement] = &[
     &packages::PUT_GRANT,
     &packages::REMOVE_GRANT,
     &packages::SET_VISIBILITY,
-    &parts::BE_PARTS_NO_MORE,
-    &parts::BECOME_PARTS,
     &parts::COUNT_VERSIONS,
-    &parts::PARTS_BELOW,
-    &parts::PARTS_HELD,
     &parts::SET_PART,
-    &parts::STATE,
-    &parts::WHOLES,
     &settings::PING,
     &settings::PUT_SETTING,
     &settings::SETTING,
@@ -284,32 +362,12 @@ const OTHERS: &[&Statement] = &[
     &usage::STORAGE,
     &usage::TRANSFERRED,
     &uploads::REMOVE_UPLOAD,
-    &versions::DELETE_PARTS,
-    &versions::FORGET_TAKEN,
-    &versions::FORGET_UNLINKED,
-    &versions::LINK_AGAIN,
-    &versions::PUSHED_AGAIN,
-    &versions::REOPEN_TAGS,
-    &versions::RESTORE_PARTS,
-    &versions::RESTORE_VERSION,
-    &versions::TAGS_OF_DELETED,
-    &versions::TAGS_OF_VERSIONS,
-    &versions::VERSIONS_DELETED,
-    &versions::VERSIONS_WITH_PARTS,
-    &versions::VERSION_BY_DIGEST,
-    &versions::VERSION_BY_ID,
-    &versions::VERSION_BY_TAG,
-    &versions::VERSION_DELETED,
     &package_records::DELETE_PACKAGE,
     &package_records::DROP_GRANTS,
     &package_records::DROP_REPOSITORY_GRANTS,
     &package_records::DROP_TEAM_GRANTS,
     &package_records::END_REDIRECT_TO,
-    &package_records::MOST_DOWNLOADED,
     &package_records::MOVE_PACKAGE,
-    &package_records::PACKAGES_DELETED_IN,
-    &package_records::PACKAGES_IN_OF_VISIBILITY,
-    &package_records::PACKAGE_RECORD,
     &package_records::PUT_REDIRECT,
     &package_records::RESTORE_PACKAGE,
     &package_records::STANDING_OF,

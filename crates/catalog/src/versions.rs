@@ -150,10 +150,11 @@ statement!(
        AND n.digest = v.digest AND n.deleted_at IS NOT NULL AND n.id > v.id
      WHERE v.id = $1 LIMIT 1"
 );
+// (`+part`: not all parts of the package by their index.)
 statement!(
     DELETE_PARTS,
     "UPDATE versions SET deleted_at = $3, deleted_by = $4, deleted_with = $5, part = 0
-     WHERE package_id = $1 AND digest IN {list $2} AND deleted_at IS NULL AND part = 1"
+     WHERE package_id = $1 AND digest IN {list $2} AND deleted_at IS NULL AND +part = 1"
 );
 statement!(
     RESTORE_VERSION,
