@@ -200,6 +200,16 @@ fn proxies_are_a_list_in_the_file_and_commas_elsewhere() {
 }
 
 #[test]
+fn forges_are_a_list_in_the_file_and_commas_elsewhere() {
+    let (_folder, path) = file("known_forges = ['git.example.org:8443', 'GitHub.com']\n");
+    let config = load(inputs(&[], &[], Some(&path))).unwrap().config;
+    assert_eq!(config.known_forges, ["git.example.org:8443", "github.com"]);
+    assert_eq!(load(inputs(&[], &[], None)).unwrap().config.known_forges, ["github.com"]);
+    assert!(refusal(&[("PACKHOUSE_KNOWN_FORGES", "github.com,a b")]).contains("`a b` is not a host name"));
+    assert!(refusal(&[("PACKHOUSE_CREATE_REPOSITORIES", "all")]).contains("`all` is none of them"));
+}
+
+#[test]
 fn the_admin_token_has_32_to_255_characters_and_one_source() {
     let of = |token: &str| load(inputs(&[], &[("PACKHOUSE_ADMIN_TOKEN", token)], None));
     assert_eq!(of(TOKEN).unwrap().config.admin_token.unwrap().reveal(), TOKEN);
