@@ -85,6 +85,7 @@ fn operation(route: &Route, taken: &mut SchemaGenerator, given: &mut SchemaGener
     };
     answers.insert(route.status.to_string(), well);
     if route.method == http::Method::GET {
+        answers.insert("302".to_owned(), json!({ "description": "Elsewhere, as `Location` says." }));
         answers.insert("304".to_owned(), json!({ "description": "The client has this answer." }));
     }
     let mut operation = json!({
@@ -105,6 +106,7 @@ fn parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.words {
         [] => json!({ "type": "string" }),
         ["integer"] => json!({ "type": "integer" }),
+        ["integer", "string"] => json!({ "type": ["integer", "string"] }),
         words => json!({ "type": "string", "enum": words }),
     };
     json!({

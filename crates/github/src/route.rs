@@ -47,7 +47,8 @@ pub struct Route {
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
-    /// The words it may have; empty for any text, `["integer"]` for a number.
+    /// The words it may have; empty for any text, `["integer"]` for a number, `["integer", "string"]` for a number in
+    /// whose place any text is taken as none.
     pub words: &'static [&'static str],
     /// Whether the request is refused without it.
     pub required: bool,
@@ -66,8 +67,9 @@ pub(crate) const fn maybe(
 
 /// What every list takes.
 pub(crate) const PAGED: &[Parameter] = &[
-    maybe("page", &["integer"], "The number of the page, from 1."),
-    maybe("per_page", &["integer"], "Items on a page: 30 when nothing is said, at most 100."),
+    // (Whatever is no number is the default, as GitHub has it.)
+    maybe("page", &["integer", "string"], "The number of the page, from 1."),
+    maybe("per_page", &["integer", "string"], "Items on a page: 30 when nothing is said, at most 100."),
     maybe("after", &[], "The key of the last item of the page before, as its `Link` header has it."),
 ];
 

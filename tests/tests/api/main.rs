@@ -11,6 +11,7 @@ mod description;
 mod growth;
 mod left_out;
 mod multi_arch;
+mod schemathesis;
 mod scripts;
 mod story;
 
