@@ -76,7 +76,8 @@ fn the_document_is_what_the_server_does(catalog: Catalog) {
     let failures = said.split_once("= FAILURES =").map_or("", |(_, failures)| failures);
     let failures = failures.split("= WARNINGS =").next().unwrap_or_default();
     assert!(done.status.success(), "{failures}\n{}", done.stderr);
-    let tested = format!("Tested: {}", known.len() - SPARED.len());
+    // (But the one that gives the document, which it takes for no part of the API.)
+    let tested = format!("Tested: {}", known.len() - SPARED.len() - 1);
     assert!(said.contains(&tested), "each operation is tried ({tested}):\n{said}");
 }
 
