@@ -55,6 +55,17 @@ impl Dockerd {
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts it with variables in its environment, such as `HTTPS_PROXY`, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start; its log is in the message. It needs root.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(environment: &[(&str, &str)]) -> Self {
         let mut engine = Engine::prepare();
         let folder = engine.path().to_owned();
         let dockerd = Program::new(tool("dockerd"), &folder)
@@ -67,7 +78,8 @@ impl Dockerd {
             .arg("--pidfile")
             .arg(folder.join("dockerd.pid"))
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2"]);
-        engine.start(dockerd);
+        let with = |program: Program, (name, value): &(&str, &str)| program.env(name, value);
+        engine.start(environment.iter().fold(dockerd, with));
         let dockerd = Self { engine };
         dockerd.engine.ready(|| dockerd.docker(&folder).args(["version"]));
         dockerd

@@ -134,7 +134,7 @@ impl HouseBuilder {
             address: String::new(),
             said: Arc::default(),
             first_words: Vec::new(),
-            database: database,
+            database,
             plan: self,
             folder,
         }

@@ -47,7 +47,9 @@ pub mod house;
 pub mod image;
 pub mod operator;
 pub mod program;
+pub mod terminal;
 pub mod tools;
+pub mod tunnel;
 pub mod wait;
 
 pub use build::{Artifact, Index};

@@ -1,59 +1,15 @@
 //! GitHub's own command line, signed in to a house of ours by a token and by a code.
-//!
-//! `gh auth login` takes a host without a port and speaks HTTPS alone, so a tunnel that the test holds (`HTTPS_PROXY`)
-//! leads from `packs.test` to the house, whose certificate is for that name.
 #![allow(clippy::panic, clippy::expect_used, reason = "what a test expects and does not find is its failure")]
 
+use packhouse_tests::tunnel::{HOST, tunnel};
 use packhouse_tests::{House, Program, tool};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// The name of the house.
-const HOST: &str = "packs.test";
 /// How long the device flow may take: the program asks every few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A proxy that leads every tunnel to one address; gone with the process.
-fn tunnel(to: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = listener.local_addr().expect("it has an address").to_string();
-    let to = to.to_owned();
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let to = to.clone();
-            std::thread::spawn(move || lead(client, &to));
-        }
-    });
-    address
-}
-
-fn lead(client: TcpStream, to: &str) -> Option<()> {
-    let mut reader = BufReader::new(client.try_clone().ok()?);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    if !line.starts_with(&format!("CONNECT {HOST}:443 ")) {
-        return None;
-    }
-    while line.trim() != "" {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-    }
-    let server = TcpStream::connect(to).ok()?;
-    (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
-    let (back, forth) = (server.try_clone().ok()?, client.try_clone().ok()?);
-    let down = std::thread::spawn(move || pour(back, &forth));
-    pour(reader, &server);
-    down.join().ok()
-}
-
-fn pour(mut from: impl Read, mut to: &TcpStream) {
-    let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
-}
 
 /// A house with TLS, the way to it, and a desk with `gh` on it.
 struct Scene {

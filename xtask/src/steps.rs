@@ -54,7 +54,7 @@ impl Step {
 
 /// Which tools some of the tests with real clients need, by a part of those tests' names. Those marked `true`
 /// need root, for engines that mount.
-const NEEDS: [(&str, &[&str], bool); 18] = [
+const NEEDS: [(&str, &[&str], bool); 19] = [
     ("a_code_signs_in", &["curl", "gh"], false),
     ("a_first_start_is_on_disk", &["strace"], false),
     ("a_token_signs_in", &["gh"], false),
@@ -73,6 +73,7 @@ const NEEDS: [(&str, &[&str], bool); 18] = [
     ("oras::", &["busybox", "oras"], false),
     ("podman", &["busybox", "podman"], true),
     ("skopeo", &["busybox", "skopeo"], false),
+    ("the_guides_", &["busybox", "containerd", "curl", "docker", "dockerd", "gh", "runc"], true),
 ];
 
 /// How a step went.

@@ -139,8 +139,8 @@ fn said(value: Value) -> Value {
             let fields: Map<String, Value> = fields
                 .into_iter()
                 .filter(|(key, value)| {
-                    !(matches!(key.as_str(), "nullable" | "example" | "examples" | "discriminator")
-                        && !value.is_object())
+                    !matches!(key.as_str(), "nullable" | "example" | "examples" | "discriminator")
+                        || value.is_object()
                 })
                 .map(|(key, value)| (key, said(value)))
                 .collect();
