@@ -80,6 +80,9 @@ pub enum List {}
 /// Operating the site: accounts and tokens of others.
 #[derive(Debug)]
 pub enum Operate {}
+/// Being told why somebody else may do something.
+#[derive(Debug)]
+pub enum Explain {}
 /// Removing what has expired.
 #[derive(Debug)]
 pub enum Collect {}
@@ -404,6 +407,24 @@ pub fn decide_operate<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, Operate>
     match caller.who {
         Who::Operator => Ok(site_grant(caller, Because::Operator)),
         Who::Anonymous | Who::Account { .. } | Who::Worker => Err(not_this_caller("operate")),
+    }
+}
+
+/// Whether the caller may be told why somebody else may do something: the operator, and who administers the site with
+/// a token that has `site_admin`.
+pub fn decide_explain<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, Explain>, Refused> {
+    let refused = |refusal| Refused { refusal, ..not_this_caller("explain") };
+    match caller.who {
+        Who::Operator => Ok(site_grant(caller, Because::Operator)),
+        Who::Anonymous => Err(refused(Refusal::Authenticate)),
+        Who::Account { site_admin: true, .. } if caller.bound.is_none() => {
+            match lacking(caller.scopes, Scopes::SITE_ADMIN) {
+                Some(scope) => Err(refused(Refusal::Scope(scope, caller.scopes))),
+                None => Ok(site_grant(caller, Because::SiteAdmin)),
+            }
+        }
+        // To everybody else there is no such thing.
+        Who::Account { .. } | Who::Worker => Err(refused(Refusal::NotFound)),
     }
 }
 

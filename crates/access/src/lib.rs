@@ -18,9 +18,9 @@ mod tokens;
 
 pub use brand::{Brand, with_brand};
 pub use decide::{
-    Action, Administer, Collect, Create, Delete, Granted, List, Move, Operate, Publish, Pull, Push, Restore,
-    See, decide, decide_collect, decide_create, decide_list, decide_move, decide_operate, decide_publish,
-    explain_roles,
+    Action, Administer, Collect, Create, Delete, Explain, Granted, List, Move, Operate, Publish, Pull, Push,
+    Restore, See, decide, decide_collect, decide_create, decide_explain, decide_list, decide_move,
+    decide_operate, decide_publish, explain_roles,
 };
 pub use facts::{
     Bound, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, Policy, RepositoryFacts, Standing,

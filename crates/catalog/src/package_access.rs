@@ -6,7 +6,7 @@ use crate::sql::{Value, statement};
 use crate::teams::{Team, team};
 use crate::{Account, CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
-    AccountId, Action, Administer, Caller, Granted, LinkRepository, Operate, Push, RepositoryId, Role,
+    AccountId, Action, Administer, Caller, Explain, Granted, LinkRepository, Push, RepositoryId, Role,
     Scopes, TeamId, Visibility, Who,
 };
 
@@ -220,7 +220,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     /// An account as if it asked with a token of all scopes, to explain what it may. `None`: it does not sign in.
     pub fn caller_as(
         &mut self,
-        _may: &Granted<'tx, Operate>,
+        _may: &Granted<'tx, Explain>,
         id: AccountId,
     ) -> Result<Option<Caller<'tx>>, CatalogError> {
         let site_admin = self.row(&CALLER_AS, &[id.0.into()], |row| Ok(row.int(0)? != 0))?;
@@ -231,7 +231,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     /// The name of a team, for who operates the site.
     pub fn team_named(
         &mut self,
-        _may: &Granted<'tx, Operate>,
+        _may: &Granted<'tx, Explain>,
         id: TeamId,
     ) -> Result<Option<Team>, CatalogError> {
         self.team_by_id(id)
@@ -240,7 +240,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     /// The name of a repository, for who operates the site.
     pub fn repository_named(
         &mut self,
-        _may: &Granted<'tx, Operate>,
+        _may: &Granted<'tx, Explain>,
         id: RepositoryId,
     ) -> Result<Option<Repository>, CatalogError> {
         self.repository_by_id(id)

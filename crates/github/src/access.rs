@@ -2,7 +2,7 @@
 //! that of its API.
 
 use crate::call::Call;
-use crate::error::ApiError;
+use crate::error::{ApiError, Field};
 use crate::manage;
 use crate::respond::Answer;
 use crate::simple::{MinimalRepository, SimpleUser};
@@ -212,4 +212,46 @@ pub(crate) async fn unlink(call: Call<'_>) -> Result<Answer, ApiError> {
     let name = call.package().await?;
     call.service.unlink_package(&call.shown, &name).await.map_err(refused)?;
     Ok(Answer::no_content())
+}
+
+/// Why somebody may do something to a package, or why not.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "access-explanation")]
+pub(crate) struct Explained {
+    user: String,
+    package: String,
+    action: String,
+    /// Whether they may, with a token of all scopes.
+    allowed: bool,
+    /// The decision as a sentence.
+    decision: String,
+    /// Every role they have on it, the highest first.
+    roles: Vec<ExplainedRole>,
+}
+
+/// A role and where it comes from.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "access-explanation-role")]
+struct ExplainedRole {
+    role: String,
+    because: String,
+}
+
+/// `GET /admin/access`: for who administers the site.
+pub(crate) async fn explain(call: Call<'_>) -> Result<Answer, ApiError> {
+    let needed = |name: &'static str| {
+        call.query.get(name).ok_or_else(|| ApiError::invalid_query(vec![Field::missing("Access", name)]))
+    };
+    let action = call.query.get("action").unwrap_or("pull");
+    let explained = call.service.explain(&call.shown, needed("user")?, needed("package")?, action).await;
+    let explained = explained.map_err(|error| manage::refused(&error, ""))?;
+    let roles = explained.roles.into_iter();
+    Ok(Answer::ok(&Explained {
+        user: explained.user,
+        package: explained.package,
+        action: explained.action,
+        allowed: explained.allowed,
+        decision: explained.decision,
+        roles: roles.map(|reason| ExplainedRole { role: reason.role, because: reason.because }).collect(),
+    }))
 }

@@ -132,6 +132,17 @@ const COLLABORATORS: &[Parameter] = &[
     PAGED[2],
 ];
 
+/// What an explanation is asked about.
+const EXPLAINED: &[Parameter] = &[
+    Parameter { name: "user", words: &[], required: true, about: "A user or a robot." },
+    Parameter { name: "package", words: &[], required: true, about: "The package's path, with its owner." },
+    maybe(
+        "action",
+        &["pull", "push", "delete", "restore", "administer"],
+        "What they would do; `pull` when nothing is said.",
+    ),
+];
+
 /// What reports of billing take.
 const PERIOD: &[Parameter] = &[
     maybe("year", &["integer"], "The year; this one when nothing is said."),
@@ -505,6 +516,11 @@ pub static ROUTES: &[Route] = &[
         "packages/delete-tag-for-org", "delete:packages, read:packages",
         versions::delete_tag => 204;
         "Delete a tag. Its version stays."
+    ),
+    route!(
+        GET "/admin/access", "admin/explain-access", "site_admin",
+        access::explain => 200 access::Explained;
+        "Why somebody may do something to a package, or why not.", EXPLAINED
     ),
     // Roles on packages, and links: beyond GitHub.
     route!(

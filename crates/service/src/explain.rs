@@ -1,11 +1,15 @@
 //! Why somebody may do something to a package, or why not.
 
+use crate::Service;
+use crate::access::caller;
+use crate::identity::Shown;
 use crate::manage::{ManageError, lower};
 use packhouse_access::{
-    Action, Administer, Because, Caller, Delete, Granted, Operate, PackageFacts, Pull, Push, Refusal,
-    Restore, decide, decide_create, decide_operate, explain_roles,
+    Action, Administer, Because, Caller, Delete, Explain, Granted, PackageFacts, Pull, Push, Refusal,
+    Restore, decide, decide_create, decide_explain, explain_roles,
 };
 use packhouse_catalog::{AccountKind, ReadTx};
+use packhouse_oci::{NameError, PackageName};
 use serde::{Deserialize, Serialize};
 
 /// A decision with all that it was made from.
@@ -34,15 +38,38 @@ pub struct Reason {
     pub because: String,
 }
 
+impl Service {
+    /// Explains what an account may do to a package, to who administers the site.
+    pub async fn explain(
+        &self,
+        shown: &Shown,
+        user: &str,
+        path: &str,
+        action: &str,
+    ) -> Result<Explanation, ManageError> {
+        let presented = self.presented(shown)?;
+        let name: PackageName = path
+            .parse()
+            .map_err(|why: NameError| ManageError::invalid("Access", "package", why.to_string()))?;
+        let (user, action, now) = (user.to_owned(), action.to_owned(), self.clock.now());
+        self.catalog
+            .read(move |tx| {
+                let asking = caller::<ManageError>(tx, &presented, now)?;
+                explain(tx, &asking, &user, name.as_str(), &action)
+            })
+            .await
+    }
+}
+
 /// Explains what an account may do to a package, whether or not it exists.
 pub(crate) fn explain<'tx>(
     tx: &mut ReadTx<'_, 'tx>,
-    operator: &Caller<'tx>,
+    asking: &Caller<'tx>,
     name: &str,
     path: &str,
     action: &str,
 ) -> Result<Explanation, ManageError> {
-    let may = decide_operate(operator)?;
+    let may = decide_explain(asking)?;
     let found = tx.account(&lower(name))?.filter(|account| account.kind != AccountKind::Organization);
     let account = found.ok_or_else(|| ManageError::unknown("user", name))?;
     let mut explanation = Explanation {
@@ -94,7 +121,7 @@ fn decided<A: Action>(facts: &PackageFacts<'_>) -> Result<Because, Refusal> {
 
 fn in_words<'tx>(
     tx: &mut ReadTx<'_, 'tx>,
-    may: &Granted<'tx, Operate>,
+    may: &Granted<'tx, Explain>,
     because: Because,
 ) -> Result<String, ManageError> {
     Ok(match because {

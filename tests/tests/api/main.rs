@@ -8,7 +8,9 @@
 )]
 
 mod description;
+mod explain;
 mod growth;
+mod idor;
 mod left_out;
 mod multi_arch;
 mod schemathesis;

@@ -2,8 +2,8 @@
 
 use crate::ask::{Ask, cell};
 use packhouse_access::{
-    AccountId, Because, Bound, Caller, Granted, Refused, Scopes, Who, decide_collect, decide_list,
-    decide_operate, with_brand,
+    AccountId, Because, Bound, Caller, Granted, Refused, Scopes, Who, decide_collect, decide_explain,
+    decide_list, decide_operate, with_brand,
 };
 
 fn deciding<R>(ask: &Ask, decide: impl for<'tx> FnOnce(&Caller<'tx>) -> R) -> R {
@@ -31,6 +31,24 @@ fn who_may_list_operate_and_collect() {
         assert_eq!(deciding(&ask, |caller| cell(&because(decide_operate(caller)))), operate, "{kind}");
         assert_eq!(deciding(&ask, |caller| cell(&because(decide_collect(caller)))), collect, "{kind}");
     }
+}
+
+#[test]
+fn who_is_told_why_others_may() {
+    let explain = |ask: &Ask| deciding(ask, |caller| cell(&because(decide_explain(caller))));
+    for (kind, told) in [
+        ("anonymous", "!sign-in"),
+        ("stranger", "!none"),
+        ("owner", "!none"),
+        ("site-admin", "site-admin"),
+        ("operator", "operator"),
+        ("worker", "!none"),
+    ] {
+        assert_eq!(explain(&Ask::of(kind)), told, "{kind}");
+    }
+    assert_eq!(explain(&Ask::of("site-admin").with_scopes(Scopes::ADMIN_ORG)), "!site_admin");
+    let through_a_bearer_token = Ask { bound: Some(Bound::default()), ..Ask::of("site-admin") };
+    assert_eq!(explain(&through_a_bearer_token), "!none");
 }
 
 #[test]
