@@ -43,27 +43,9 @@ impl Call<'_> {
     /// The body as JSON, with unknown fields refused: a field that does nothing here must not look as if it did.
     pub(crate) fn json<T: DeserializeOwned>(&self, resource: &'static str) -> Result<T, ApiError> {
         if self.body.is_empty() {
-            return self.parse(b"{}", resource);
+            return parse(b"{}", resource);
         }
-        self.parse(&self.body, resource)
-    }
-
-    fn parse<T: DeserializeOwned>(&self, bytes: &[u8], resource: &'static str) -> Result<T, ApiError> {
-        let value: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("Problems parsing JSON"))?;
-        if !value.is_object() {
-            return Err(ApiError::bad_request("Body should be a JSON object"));
-        }
-        serde_json::from_value(value).map_err(|error| {
-            let text: String = error.to_string().chars().take(200).collect();
-            let quoted = text.split('`').nth(1).unwrap_or("body").to_owned();
-            let missing = text.starts_with("missing field");
-            ApiError::invalid(vec![if missing {
-                Field::missing(resource, &quoted)
-            } else {
-                Field::custom(resource, &quoted, text)
-            }])
-        })
+        parse(&self.body, resource)
     }
 
     /// Which page is asked for.
@@ -81,4 +63,22 @@ impl Call<'_> {
     ) -> Answer {
         Answer::ok(items).links(link(&self.url, &self.query, asked, next, total))
     }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], resource: &'static str) -> Result<T, ApiError> {
+    let value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("Problems parsing JSON"))?;
+    if !value.is_object() {
+        return Err(ApiError::bad_request("Body should be a JSON object"));
+    }
+    serde_json::from_value(value).map_err(|error| {
+        let text: String = error.to_string().chars().take(200).collect();
+        let quoted = text.split('`').nth(1).unwrap_or("body").to_owned();
+        let missing = text.starts_with("missing field");
+        ApiError::invalid(vec![if missing {
+            Field::missing(resource, &quoted)
+        } else {
+            Field::custom(resource, &quoted, text)
+        }])
+    })
 }

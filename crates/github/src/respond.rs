@@ -57,13 +57,6 @@ impl Answer {
         self
     }
 
-    /// A body of another type.
-    pub(crate) fn text(mut self, media_type: &'static str, text: String) -> Self {
-        *self.0.body_mut() = Bytes::from(text);
-        self.0.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        self
-    }
-
     pub(crate) fn done(self) -> Response<Full<Bytes>> {
         self.0.map(Full::new)
     }

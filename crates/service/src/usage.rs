@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn a_month_is_that_of_utc() {
         let at = |text: &str| Micros(text.parse::<jiff::Timestamp>().unwrap().as_microsecond());
-        assert_eq!(month_of(at("2026-11-30T23:59:59.999Z")), 2026_11);
-        assert_eq!(month_of(at("2026-12-01T00:00:00Z")), 2026_12);
-        assert_eq!(month_of(at("2027-01-01T00:30:00+01:00")), 2026_12);
+        assert_eq!(month_of(at("2026-11-30T23:59:59.999Z")), 202_611);
+        assert_eq!(month_of(at("2026-12-01T00:00:00Z")), 202_612);
+        assert_eq!(month_of(at("2027-01-01T00:30:00+01:00")), 202_612);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         transfers.note(AccountId(1), true, Micros(1), 5);
         transfers.note(AccountId(1), false, Micros(1), 7);
         let taken: Vec<_> = transfers.take().iter().map(|one| (one.public, one.bytes, one.month)).collect();
-        assert_eq!(taken, [(false, 7, 1970_01), (true, 15, 1970_01)]);
+        assert_eq!(taken, [(false, 7, 197_001), (true, 15, 197_001)]);
         assert_eq!(transfers.take(), []);
     }
 }
