@@ -1,7 +1,7 @@
-//! People's scripts: Octokit and PyGithub list, page, delete and restore with a token of each scope, as each kind of
+//! People's scripts: Octokit, `gh` and PyGithub list, page, delete and restore with a token of each scope, as each kind of
 //! person.
 
-use packhouse_tests::{Catalog, House, Image, Program, User, tool};
+use packhouse_tests::{Catalog, House, HouseBuilder, Image, Program, User, tool};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -46,8 +46,12 @@ struct Stage {
     version: String,
 }
 
-fn stage(catalog: Catalog) -> Stage {
-    let house = House::builder().catalog(catalog).env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000").start();
+fn builder(catalog: Catalog) -> HouseBuilder {
+    House::builder().catalog(catalog).env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000")
+}
+
+fn stage(house: HouseBuilder) -> Stage {
+    let house = house.start();
     for name in ["mona", "hubot", "octocat", "lena", "stranger"] {
         house.operator(["user", "create", name]);
     }
@@ -98,21 +102,13 @@ impl Stage {
     }
 }
 
-fn octokit_lists_pages_deletes_and_restores(catalog: Catalog) {
-    let stage = stage(catalog);
+/// Each person with each token does everything by `script`, which gives the row of the table.
+fn everybody_gets_what_the_table_says(stage: &Stage, script: impl Fn(&User) -> [u16; 7]) {
     let mut wrong = Vec::new();
     for (who, scopes, expected) in TABLE {
-        let token = stage.house.token(who, scopes);
-        let said = stage.octokit(&token);
-        let found = ["list", "get", "versions", "delete", "restore", "deletePackage", "restorePackage"]
-            .map(|field| said[field].as_u64().and_then(|number| u16::try_from(number).ok()).unwrap_or(0));
+        let found = script(&stage.house.token(who, scopes));
         if found != *expected {
-            wrong.push(format!(
-                "{who} with `{scopes}`: {found:?}, where the table says {expected:?} ({said})"
-            ));
-        }
-        if said["versions"] == VERSIONS {
-            assert_eq!(said["distinct"], VERSIONS, "no page repeats another");
+            wrong.push(format!("{who} with `{scopes}`: {found:?}, where the table says {expected:?}"));
         }
         // What a person with half of the rights deleted is put back for the next.
         let mona = stage.house.caller(&stage.house.token("mona", ALL));
@@ -122,6 +118,62 @@ fn octokit_lists_pages_deletes_and_restores(catalog: Catalog) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn octokit_lists_pages_deletes_and_restores(catalog: Catalog) {
+    let stage = stage(builder(catalog));
+    everybody_gets_what_the_table_says(&stage, |token| {
+        let said = stage.octokit(token);
+        if said["versions"] == VERSIONS {
+            assert_eq!(said["distinct"], VERSIONS, "no page repeats another");
+        }
+        ["list", "get", "versions", "delete", "restore", "deletePackage", "restorePackage"]
+            .map(|field| said[field].as_u64().and_then(|number| u16::try_from(number).ok()).unwrap_or(0))
+    });
+}
+
+impl Stage {
+    /// `gh api` with these words: how many items its pages have, or the status of its answer.
+    fn gh(&self, token: &User, words: &[&str]) -> u16 {
+        let desk = tempfile::tempdir().expect("a folder");
+        let paged = words.contains(&"--paginate");
+        let gh = Program::new(tool("gh"), desk.path())
+            .arg("api")
+            .args(words)
+            .args(if paged { ["--jq", "length"].as_slice() } else { ["--include"].as_slice() })
+            .env("GH_HOST", self.house.address())
+            .env("GH_ENTERPRISE_TOKEN", &token.token)
+            .env("SSL_CERT_FILE", self.house.certificate());
+        let done = gh.run();
+        if !done.status.success() {
+            let status = done.stderr.split_once("(HTTP ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+            return status.unwrap_or_else(|| panic!("no status: {} {}", done.stdout, done.stderr));
+        }
+        if paged {
+            return done.stdout.split_whitespace().filter_map(|count| count.parse::<u16>().ok()).sum();
+        }
+        let status = done.stdout.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("no status: {}", done.stdout))
+    }
+}
+
+#[test]
+fn gh_lists_pages_deletes_and_restores() {
+    let stage = stage(builder(Catalog::Sqlite).tls());
+    let package = "/orgs/acme/packages/container/tools%2Fforge";
+    let versions = format!("{package}/versions");
+    let version = format!("{versions}/{}", stage.version);
+    everybody_gets_what_the_table_says(&stage, |token| {
+        [
+            stage.gh(token, &["--paginate", "/orgs/acme/packages?package_type=container"]),
+            stage.gh(token, &[package]),
+            stage.gh(token, &["--paginate", &versions]),
+            stage.gh(token, &["--method", "DELETE", &version]),
+            stage.gh(token, &["--method", "POST", &format!("{version}/restore")]),
+            stage.gh(token, &["--method", "DELETE", package]),
+            stage.gh(token, &["--method", "POST", &format!("{package}/restore")]),
+        ]
+    });
 }
 
 #[test]
@@ -136,7 +188,7 @@ fn octokit_lists_pages_deletes_and_restores_on_postgres() {
 
 #[test]
 fn pygithub_knows_people_teams_repositories_and_packages() {
-    let stage = stage(Catalog::Sqlite);
+    let stage = stage(builder(Catalog::Sqlite));
     let house = &stage.house;
     let mona = stage.pygithub(&house.token("mona", ALL));
     assert_eq!(
