@@ -1,15 +1,27 @@
-//! The commands of docs/getting-started.md, run as they stand there: only the address is the test's own.
+//! The commands of docs/getting-started.md and docs/api.md, run as they stand there: only the address is ours.
 #![allow(clippy::panic, clippy::expect_used, reason = "what a test expects and does not find is its failure")]
 
 use packhouse_tests::engines::Dockerd;
-use packhouse_tests::{House, Image};
+use packhouse_tests::tunnel::{HOST, tunnel};
+use packhouse_tests::{Artifact, House, Image, Index, Program, User, tool};
 use std::path::Path;
+
+/// The page of the API.
+const API: &str = include_str!("../../docs/api.md");
+/// The name of the house on the page of the API.
+const EXAMPLE: &str = "packages.example.org";
 
 /// The `sh` blocks of a page behind a heading, in their order.
 fn commands(page: &str, heading: &str) -> Vec<String> {
     let (_, below) = page.split_once(heading).expect("the heading is on the page");
+    blocks(below, "sh")
+}
+
+/// The blocks in one language, in their order.
+fn blocks(page: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
-    let mut parts = below.split("```sh\n");
+    let fence = format!("```{language}\n");
+    let mut parts = page.split(fence.as_str());
     parts.next();
     for part in parts {
         let (block, _) = part.split_once("```").expect("the block ends");
@@ -47,6 +59,87 @@ fn the_commands_of_getting_started_work_in_their_order() {
     // What the page promises came true: anyone can pull it now.
     let held = house.nobody().with_scope("mona/hello", "pull").contents("mona/hello", "latest");
     assert_eq!(held.0[&image.config.digest], image.config.bytes);
+}
+
+/// A house with what the page of the API takes for granted, and mona's token for it.
+fn house_of_the_api(house: &House) -> User {
+    for name in ["mona", "hubot"] {
+        house.operator(["user", "create", name]);
+    }
+    let mona = house.token("mona", "repo,admin:org,write:packages,delete:packages");
+    house.organization("octo", &mona);
+    house.operator(["org", "add-member", "octo", "hubot"]);
+    house.operator(["team", "create", "octo", "Web people"]);
+    house.operator(["repo", "create", "octo/site"]);
+    let door = house.caller(&mona);
+    for tag in ["first", "old", "latest"] {
+        door.push("mona/hello", tag, &Image::random(100));
+    }
+    let index = Index::of_two_platforms();
+    door.push("octo/app", "latest", &index);
+    let signature = Artifact::new("application/vnd.example.signature", Some(&index.manifest));
+    door.push("octo/app", &signature.manifest.digest, &signature);
+    mona
+}
+
+#[test]
+fn the_commands_of_the_api_work_in_their_order() {
+    let house = House::builder().tls().limits().start();
+    let mona = house_of_the_api(&house);
+    let proxy = tunnel(house.address());
+    let desk = tempfile::Builder::new().prefix("packhouse-docs-").tempdir().expect("a folder");
+    let commands = blocks(API, "sh");
+    assert!(commands.len() >= 12, "the page has {} blocks of commands: is this the page?", commands.len());
+
+    let mut script = format!(
+        "set -eu\npackhouse() {{ '{}' \"$@\" --data '{}'; }}\ngh() {{ '{}' \"$@\"; }}\ncurl() {{ '{}' \"$@\"; }}\n",
+        packhouse_tests::tools::packhouse().display(),
+        house.data().display(),
+        tool("gh").display(),
+        tool("curl").display(),
+    );
+    for block in commands {
+        script.push_str(&block.replace(EXAMPLE, HOST));
+    }
+    let done = Program::new("bash", desk.path())
+        .args(["-c", &script])
+        .env("HTTPS_PROXY", format!("http://{proxy}"))
+        .env("SSL_CERT_FILE", house.certificate())
+        .env("GH_NO_UPDATE_NOTIFIER", "1")
+        .env("NO_COLOR", "1")
+        .succeeds();
+
+    // What the page says of its commands is so.
+    done.says("part_of").says("octo+build");
+    let door = house.caller(&mona);
+    let moved = door.get("/api/v3/orgs/octo/packages/container/greetings").json();
+    assert_eq!(moved["visibility"], "public", "{moved}");
+    assert_eq!(door.tags("octo/greetings"), ["first", "latest"]);
+    let led = house.nobody().with_scope("mona/hello", "pull").head("/v2/mona/hello/manifests/latest");
+    assert_eq!(led.status, 200, "by the old name: {led}");
+    let access = door.get("/api/v3/orgs/octo/packages/container/app/access").json();
+    assert_eq!(access["repository"], serde_json::Value::Null, "{access}");
+    assert_eq!(door.get("/api/v3/orgs/octo/robots/build").status, 404);
+}
+
+#[test]
+fn the_scripts_of_the_api_list_packages() {
+    let house = House::start();
+    let mona = house_of_the_api(&house);
+    let desk = tempfile::tempdir().expect("a folder");
+    let only = |language: &str| {
+        let mut found = blocks(API, language);
+        assert_eq!(found.len(), 1, "one script in {language}");
+        found.remove(0).replace(&format!("https://{EXAMPLE}"), &house.url())
+    };
+    std::os::unix::fs::symlink(tool("npm-modules"), desk.path().join("node_modules")).expect("a link");
+    std::fs::write(desk.path().join("list.mjs"), only("js")).expect("a file");
+    std::fs::write(desk.path().join("list.py"), only("python")).expect("a file");
+    for (program, script) in [("node", "list.mjs"), ("python", "list.py")] {
+        let listed =
+            Program::new(tool(program), desk.path()).arg(script).env("TOKEN", &mona.token).succeeds();
+        assert_eq!(listed.text(), "hello", "{program}");
+    }
 }
 
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.

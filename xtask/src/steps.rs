@@ -54,7 +54,7 @@ impl Step {
 
 /// Which tools some of the tests with real clients need, by a part of those tests' names. Those marked `true`
 /// need root, for engines that mount.
-const NEEDS: [(&str, &[&str], bool); 19] = [
+const NEEDS: &[(&str, &[&str], bool)] = &[
     ("a_code_signs_in", &["curl", "gh"], false),
     ("a_first_start_is_on_disk", &["strace"], false),
     ("a_token_signs_in", &["gh"], false),
@@ -72,8 +72,17 @@ const NEEDS: [(&str, &[&str], bool); 19] = [
     ("helm4", &["helm4"], false),
     ("oras::", &["busybox", "oras"], false),
     ("podman", &["busybox", "podman"], true),
+    ("every_operation_of_the_description", &["npm-modules"], false),
+    ("multi_arch::", &["busybox"], false),
+    ("on_postgres", &["postgresql"], false),
+    ("schemathesis::", &["python"], false),
+    ("scripts::gh_", &["gh"], false),
+    ("scripts::octokit", &["node", "npm-modules"], false),
+    ("scripts::pygithub", &["python"], false),
     ("skopeo", &["busybox", "skopeo"], false),
+    ("the_commands_of_the_api", &["curl", "gh"], false),
     ("the_guides_", &["busybox", "containerd", "curl", "docker", "dockerd", "gh", "runc"], true),
+    ("the_scripts_of_the_api", &["node", "npm-modules", "python"], false),
 ];
 
 /// How a step went.
