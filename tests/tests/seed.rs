@@ -331,16 +331,18 @@ fn the_guides_troubleshooting_of_authentication() {
     let at = scene.at_the_desk(Program::new(tool("script"), scene.desk.path()));
     let mut terminal = Terminal::open(at, &script(AGAIN));
     terminal
-        .answer("What account do you want to log into?", "\x1b[B\r")
-        .answer("GHE hostname:", &format!("{HOST}\r"))
-        .answer("preferred protocol for Git operations?", "\r")
+        .answer("GitHub.com", "\x1b[B\r")
+        .answer("ostname:", &format!("{HOST}\r"))
+        .answer("protocol for Git operations", "\r")
         .answer("Authenticate Git with your GitHub credentials?", "n\r")
         .answer("How would you like to authenticate GitHub CLI?", "\x1b[B\r")
         .answer("Paste your authentication token:", &format!("{}\r", scene.mona.token));
     let said = terminal.succeeds();
     assert!(said.contains("Logged in as mona") && !said.contains(&scene.mona.token), "{said}");
-    scene.sh(STATUS).succeeds().says("Logged in to packs.test as mona").never_says(&scene.mona.token);
+    scene.sh(STATUS).succeeds().says("Logged in to packs.test").says(" mona ").never_says(&scene.mona.token);
     assert_eq!(scene.sh(CHECK).succeeds().json()["login"], "mona");
+    let scopes = scene.sh(&format!("{} --include", CHECK.trim_end())).succeeds();
+    scopes.says("X-OAuth-Scopes: delete:packages, read:org, repo, write:packages");
 
     let rate = scene.sh(RATE).succeeds().json();
     assert_eq!(rate["resources"]["core"]["limit"], 5000, "{rate}");
