@@ -86,6 +86,11 @@ fn grantee(tx: &mut ReadTx<'_, '_>, name: &str) -> Result<Account, ManageError> 
     found.ok_or_else(|| ManageError::unknown("user", name))
 }
 
+/// A robot is for its own organization only, and nobody else is told which ones there are.
+fn robot_of_others(name: &str) -> ManageError {
+    ManageError::unknown("user", name)
+}
+
 /// Gives a role, in place of the one there was.
 pub(crate) fn grant<'tx>(
     tx: &mut WriteTx<'_, 'tx>,
@@ -104,9 +109,10 @@ pub(crate) fn grant<'tx>(
         Grantee::Account(name) => {
             let account = grantee(tx, name)?;
             let belongs = may.owner() == account.id || tx.belongs_to_owner(&may, account.id)?;
-            let closed = link.in_organization && link.visibility != Visibility::Public;
-            // A robot is for its own organization only.
-            if !belongs && (closed || account.kind == AccountKind::Robot) {
+            if !belongs && account.kind == AccountKind::Robot {
+                return Err(robot_of_others(name));
+            }
+            if !belongs && link.in_organization && link.visibility != Visibility::Public {
                 return Err(ManageError::Forbidden(format!(
                     "{} is not a member of the organization; only its members can have a role on a package that \
                      is not public",
@@ -140,7 +146,11 @@ pub(crate) fn revoke<'tx>(
     let (had, name) = match from {
         Grantee::Account(name) => {
             let account = grantee(tx, name)?;
-            (tx.revoke(&may, account.id)?, name)
+            let had = tx.revoke(&may, account.id)?;
+            if !had && account.kind == AccountKind::Robot && !tx.belongs_to_owner(&may, account.id)? {
+                return Err(robot_of_others(name));
+            }
+            (had, name)
         }
         Grantee::Team(slug) => {
             let team = owned_team(tx, &may, slug)?;
