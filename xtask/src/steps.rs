@@ -55,9 +55,9 @@ impl Step {
 /// Which tools some of the tests with real clients need, by a part of those tests' names. Those marked `true`
 /// need root, for engines that mount.
 const NEEDS: &[(&str, &[&str], bool)] = &[
-    ("a_code_signs_in", &["curl", "gh"], false),
+    ("a_code_signs_in", &["curl", "gh", "gh-current"], false),
     ("a_first_start_is_on_disk", &["strace"], false),
-    ("a_token_signs_in", &["gh"], false),
+    ("a_token_signs_in", &["gh", "gh-current"], false),
     ("buildah::", &["buildah", "busybox"], true),
     ("compose::", &["busybox", "containerd", "docker", "docker-compose", "dockerd", "runc"], true),
     ("conformance_on_", &["conformance"], false),
@@ -76,7 +76,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("multi_arch::", &["busybox"], false),
     ("on_postgres", &["postgresql"], false),
     ("schemathesis::", &["python"], false),
-    ("scripts::gh_", &["gh"], false),
+    ("scripts::gh_", &["gh", "gh-current"], false),
     ("scripts::octokit", &["node", "npm-modules"], false),
     ("scripts::pygithub", &["python"], false),
     ("skopeo", &["busybox", "skopeo"], false),

@@ -16,7 +16,7 @@ struct GoTool {
     version: &'static str,
 }
 
-const GO_TOOLS: [GoTool; 5] = [
+const GO_TOOLS: &[GoTool] = &[
     GoTool {
         name: "conformance",
         package: "github.com/opencontainers/distribution-spec/conformance",
@@ -27,6 +27,9 @@ const GO_TOOLS: [GoTool; 5] = [
     GoTool { name: "helm3", package: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
     GoTool { name: "helm4", package: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
 ];
+
+/// A `gh` beside Debian's, which is years older.
+const GH_CURRENT: &str = "v2.86.0";
 
 const CARGO_DENY: &str = "0.20.2";
 
@@ -79,9 +82,10 @@ impl Tools {
             }
         }
         let shelf = shelf()?;
-        for tool in &GO_TOOLS {
+        for tool in GO_TOOLS {
             tools.note(tool.name, go_tool(&shelf, tool));
         }
+        tools.note("gh-current", gh_current(&shelf));
         tools.note("cargo-deny", cargo_deny(&shelf));
         tools.note("npm-modules", npm_modules(&shelf));
         tools.note("python", python(&shelf));
@@ -194,6 +198,21 @@ fn go_tool(shelf: &Path, tool: &GoTool) -> anyhow::Result<PathBuf> {
             .args(["install", "-trimpath", "-ldflags=-s -w"])
             .arg(format!("{}@{}", tool.package, tool.version))
             .env("GOBIN", folder.join("bin"));
+        command
+    })
+}
+
+/// Built by a module that requires it: `go install` of one version asks for the list of all versions, which not every
+/// mirror has.
+fn gh_current(shelf: &Path) -> anyhow::Result<PathBuf> {
+    built_once(shelf, "gh-current", GH_CURRENT, "gh", |folder| {
+        let folder = folder.display();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!(
+            "mkdir '{folder}/source' && cd '{folder}/source' && go mod init packhouse.test/tools && \
+             go mod edit -require=github.com/cli/cli/v2@{GH_CURRENT} && \
+             go build -mod=mod -trimpath -ldflags='-s -w' -o ../bin/gh github.com/cli/cli/v2/cmd/gh"
+        ));
         command
     })
 }

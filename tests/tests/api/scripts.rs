@@ -133,11 +133,11 @@ fn octokit_lists_pages_deletes_and_restores(catalog: Catalog) {
 }
 
 impl Stage {
-    /// `gh api` with these words: how many items its pages have, or the status of its answer.
-    fn gh(&self, token: &User, words: &[&str]) -> u16 {
+    /// `gh api` with these words, by one or the other `gh`: how many items its pages have, or the status of its answer.
+    fn gh(&self, program: &str, token: &User, words: &[&str]) -> u16 {
         let desk = tempfile::tempdir().expect("a folder");
         let paged = words.contains(&"--paginate");
-        let gh = Program::new(tool("gh"), desk.path())
+        let gh = Program::new(tool(program), desk.path())
             .arg("api")
             .args(words)
             .args(if paged { ["--jq", "length"].as_slice() } else { ["--include"].as_slice() })
@@ -159,19 +159,23 @@ impl Stage {
 
 #[test]
 fn gh_lists_pages_deletes_and_restores() {
+    ["gh", "gh-current"].into_iter().for_each(gh_does_what_the_table_says);
+}
+
+fn gh_does_what_the_table_says(program: &str) {
     let stage = stage(builder(Catalog::Sqlite).tls());
     let package = "/orgs/acme/packages/container/tools%2Fforge";
     let versions = format!("{package}/versions");
     let version = format!("{versions}/{}", stage.version);
     everybody_gets_what_the_table_says(&stage, |token| {
         [
-            stage.gh(token, &["--paginate", "/orgs/acme/packages?package_type=container"]),
-            stage.gh(token, &[package]),
-            stage.gh(token, &["--paginate", &versions]),
-            stage.gh(token, &["--method", "DELETE", &version]),
-            stage.gh(token, &["--method", "POST", &format!("{version}/restore")]),
-            stage.gh(token, &["--method", "DELETE", package]),
-            stage.gh(token, &["--method", "POST", &format!("{package}/restore")]),
+            stage.gh(program, token, &["--paginate", "/orgs/acme/packages?package_type=container"]),
+            stage.gh(program, token, &[package]),
+            stage.gh(program, token, &["--paginate", &versions]),
+            stage.gh(program, token, &["--method", "DELETE", &version]),
+            stage.gh(program, token, &["--method", "POST", &format!("{version}/restore")]),
+            stage.gh(program, token, &["--method", "DELETE", package]),
+            stage.gh(program, token, &["--method", "POST", &format!("{package}/restore")]),
         ]
     });
 }
