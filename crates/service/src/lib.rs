@@ -32,6 +32,7 @@ mod repositories;
 mod robots;
 mod start;
 mod sweep;
+mod tally;
 mod teams;
 mod token_format;
 mod token_service;

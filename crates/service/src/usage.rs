@@ -4,17 +4,10 @@
 use crate::access::caller;
 use crate::error::Fault;
 use crate::identity::Shown;
-use crate::sweep::{SweepError, fault};
+use crate::tally::Tally;
 use crate::{ListError, Service};
-use packhouse_access::{AccountId, SeeUsage, decide_collect, decide_namespace};
-use packhouse_catalog::{CatalogError, Micros, Presented, Transfer};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
-/// Accounts counted at once. What is sent beyond that between two rounds is not counted.
-const COUNTED_MAX: usize = 100_000;
-/// Sums of one transaction.
-const BATCH: usize = 1_000;
+use packhouse_access::{AccountId, SeeUsage, decide_namespace};
+use packhouse_catalog::{Micros, Transfer};
 
 /// What an account uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,33 +31,13 @@ fn month_of(time: Micros) -> i64 {
     i64::from(date.year()) * 100 + i64::from(date.month())
 }
 
-/// What was sent since the last round.
-#[derive(Debug, Default)]
-pub(crate) struct Transfers(Mutex<HashMap<(AccountId, i64, bool), u64>>);
+/// Bytes that were sent: from whose packages, in which month, and whether from public ones.
+pub(crate) type Transfers = Tally<(AccountId, i64, bool)>;
 
 impl Transfers {
     /// Bytes of a blob are about to be sent.
     pub(crate) fn note(&self, owner: AccountId, public: bool, now: Micros, bytes: u64) {
         self.add((owner, month_of(now), public), bytes);
-    }
-
-    fn add(&self, what: (AccountId, i64, bool), bytes: u64) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = counts.get_mut(&what) {
-            *known = known.saturating_add(bytes);
-        } else if counts.len() < COUNTED_MAX {
-            counts.insert(what, bytes);
-        }
-    }
-
-    fn take(&self) -> Vec<Transfer> {
-        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut taken: Vec<Transfer> = counts
-            .into_iter()
-            .map(|((owner, month, public), bytes)| Transfer { owner, month, public, bytes })
-            .collect();
-        taken.sort_unstable();
-        taken
     }
 }
 
@@ -92,32 +65,21 @@ impl Service {
             .await
     }
 
-    /// Writes what was counted since the last round. Sums whose transaction failed are kept for the next one; those
-    /// of a commit whose answer was lost are not, so that nothing is counted twice.
+    /// Writes what was sent since the last round.
     pub async fn store_transfers(&self) -> Result<(), Fault> {
-        let taken = self.transfers.take();
-        let now = self.clock.now();
-        for (at, batch) in taken.chunks(BATCH).enumerate() {
-            let counted = batch.to_vec();
-            let written = self
-                .catalog
-                .write(move |tx| {
-                    let worker = caller::<SweepError>(tx, &Presented::Worker, now)?;
-                    let may = decide_collect(&worker)?;
-                    Ok::<_, SweepError>(tx.count_transfers(&may, &counted)?)
+        self.store(&self.transfers, |tx, may, counted| {
+            let transfers: Vec<Transfer> = counted
+                .iter()
+                .map(|((owner, month, public), bytes)| Transfer {
+                    owner: *owner,
+                    month: *month,
+                    public: *public,
+                    bytes: *bytes,
                 })
-                .await
-                .map_err(fault);
-            if let Err(error) = written {
-                let unknown = matches!(error, Fault::Catalog(CatalogError::CommitUnknown));
-                let left = (at + usize::from(unknown)) * BATCH;
-                for Transfer { owner, month, public, bytes } in taken.get(left..).unwrap_or_default() {
-                    self.transfers.add((*owner, *month, *public), *bytes);
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
+                .collect();
+            tx.count_transfers(may, &transfers)
+        })
+        .await
     }
 }
 
@@ -131,16 +93,5 @@ mod tests {
         assert_eq!(month_of(at("2026-11-30T23:59:59.999Z")), 202_611);
         assert_eq!(month_of(at("2026-12-01T00:00:00Z")), 202_612);
         assert_eq!(month_of(at("2027-01-01T00:30:00+01:00")), 202_612);
-    }
-
-    #[test]
-    fn sums_are_taken_once() {
-        let transfers = Transfers::default();
-        transfers.note(AccountId(1), true, Micros(0), 10);
-        transfers.note(AccountId(1), true, Micros(1), 5);
-        transfers.note(AccountId(1), false, Micros(1), 7);
-        let taken: Vec<_> = transfers.take().iter().map(|one| (one.public, one.bytes, one.month)).collect();
-        assert_eq!(taken, [(false, 7, 197_001), (true, 15, 197_001)]);
-        assert_eq!(transfers.take(), []);
     }
 }
