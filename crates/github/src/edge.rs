@@ -16,7 +16,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use packhouse_service::{Identity, ListError, Rate, Service, Shown};
+use packhouse_service::{ApiAct, Identity, ListError, Rate, Service, Shown};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
@@ -153,12 +153,17 @@ impl Edge {
         about.client = Some(client);
         // A credential that is refused counts for its address, and is told so only while that has requests left.
         let free = route.name == rate_limit::FREE;
-        let write = !matches!(parts.method, Method::GET | Method::HEAD) && !route.reads();
+        let act = match parts.method {
+            Method::GET | Method::HEAD => ApiAct::Read,
+            _ if route.reads() => ApiAct::Read,
+            Method::DELETE => ApiAct::Delete,
+            _ => ApiAct::Write,
+        };
         let _running = if free && known {
             about.rate = self.service.api_rate(identity.account, client);
             None
         } else {
-            let begun = self.service.begin_api(identity.account, client, write).map_err(|limited| {
+            let begun = self.service.begin_api(identity.account, client, act).map_err(|limited| {
                 about.rate = limited.rate();
                 rate_limit::exceeded(&limited, &identity, client)
             });

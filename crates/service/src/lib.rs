@@ -62,7 +62,7 @@ pub use packhouse_catalog::{
 };
 pub use packhouse_catalog::{PackageRecord, TagRow, Version};
 pub use pulls::{BlobFound, ManifestFound};
-pub use rate_limits::{Admission, ApiPass, Limited, Rate, RateSettings};
+pub use rate_limits::{Admission, ApiAct, ApiPass, Limited, Rate, RateSettings};
 pub use repositories::{NewRepository, RepositoryChange, RepositorySeen};
 pub use robots::{RobotChange, RobotSeen, RobotTokenWanted};
 pub use start::{FirstStart, Service, Settings, StartError};

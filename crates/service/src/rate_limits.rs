@@ -33,9 +33,10 @@ pub struct RateSettings {
     pub api_points_minute: u32,
     /// Requests to the API at once.
     pub api_concurrent: u32,
-    /// Writes in a minute.
+    /// Requests that create or change something, in a minute. Deletions are not among them: the clean-up Action sends
+    /// a hundred at once.
     pub api_writes_minute: u32,
-    /// Writes in an hour.
+    /// The same in an hour.
     pub api_writes_hour: u32,
     /// Reads of the registry in a minute, of a token or an address.
     pub registry_reads_minute: u32,
@@ -46,8 +47,23 @@ pub struct RateSettings {
     pub user_codes_hour: u32,
 }
 
+/// Refused credentials of an address in a minute, at the most.
+const GUESSES_MINUTE: u32 = 2_000;
+
+/// What a request to the API does, as far as its limits are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiAct {
+    /// It changes nothing.
+    Read,
+    /// It deletes.
+    Delete,
+    /// It creates or changes something.
+    Write,
+}
+
 impl Default for RateSettings {
-    /// GitHub's.
+    /// GitHub's for the API. For the registry what stops a program that has run wild, and no machine that works: its
+    /// own speed is the limit (ghcr.io allows 44,000 reads and 2,000 writes).
     fn default() -> Self {
         RateSettings {
             api_account_hour: 5_000,
@@ -56,8 +72,8 @@ impl Default for RateSettings {
             api_concurrent: 100,
             api_writes_minute: 80,
             api_writes_hour: 500,
-            registry_reads_minute: 44_000,
-            registry_writes_minute: 2_000,
+            registry_reads_minute: 6_000_000,
+            registry_writes_minute: 600_000,
             user_codes_hour: 50,
         }
     }
@@ -231,16 +247,21 @@ impl Service {
 
     /// Counts a request to the API: of an account, or of an address where nobody is signed in or the credential was
     /// refused.
-    pub fn begin_api(&self, account: Option<i64>, client: IpAddr, write: bool) -> Result<ApiPass, Limited> {
+    pub fn begin_api(&self, account: Option<i64>, client: IpAddr, act: ApiAct) -> Result<ApiPass, Limited> {
         let (now, rates) = (self.clock.now(), &self.settings.rates);
         let whose = account.map_or_else(|| Whose::address(client), Whose::Account);
         let (windows, hour) = (&self.limits.windows, self.api_rule(account));
         let standing = || rate(hour, windows.look(What::ApiHour, whose, hour, 0, now));
-        let points = (What::ApiPoints, rates.api_points_minute, MINUTE, if write { WRITE_POINTS } else { 1 });
+        let points = (
+            What::ApiPoints,
+            rates.api_points_minute,
+            MINUTE,
+            if act == ApiAct::Read { 1 } else { WRITE_POINTS },
+        );
         let by_minute = (What::ApiWritesMinute, rates.api_writes_minute, MINUTE, 1);
         let by_hour = (What::ApiWritesHour, rates.api_writes_hour, HOUR, 1);
         let paces = [points, by_minute, by_hour];
-        let paces = &paces[..if write { 3 } else { 1 }];
+        let paces = &paces[..if act == ApiAct::Write { 3 } else { 1 }];
         let Some(one) = OneRunning::begin(&self.limits.running, whose, rates.api_concurrent) else {
             return Err(Limited::Pace { retry_seconds: RUNNING_RETRY_SECONDS, rate: standing() });
         };
@@ -335,7 +356,7 @@ impl Service {
 
     /// Refused credentials of an address in a minute.
     fn guesses(&self) -> Rule {
-        Rule { limit: self.settings.rates.registry_writes_minute, seconds: MINUTE }
+        Rule { limit: self.settings.rates.registry_writes_minute.min(GUESSES_MINUTE), seconds: MINUTE }
     }
 
     /// Counts an attempt to enter a code, or a sign-in that begins; if that is too many, the seconds to wait.

@@ -7,8 +7,8 @@ use packhouse_blobs::FileStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place, TokenKind, Window};
 use packhouse_service::operator::{Answer, Command};
 use packhouse_service::{
-    Clock, Denied, DeviceError, LimitWanted, Limited, ManageError, RateSettings, Refusal, RobotChange,
-    RobotTokenWanted, Role, Service, Settings, Shown, TokenWanted, is_well_formed,
+    ApiAct, Clock, Denied, DeviceError, LimitWanted, Limited, ManageError, RateSettings, Refusal,
+    RobotChange, RobotTokenWanted, Role, Service, Settings, Shown, TokenWanted, is_well_formed,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -337,7 +337,10 @@ async fn the_api_is_limited_by_hour_by_pace_and_at_once() {
     };
     let house = House::with(rates).await;
     let service = &house.service;
-    let begin = |account: Option<i64>, write: bool| service.begin_api(account, here(), write);
+    let begin = |account: Option<i64>, write: bool| {
+        let act = if write { ApiAct::Write } else { ApiAct::Read };
+        service.begin_api(account, here(), act)
+    };
     let pass = begin(Some(1), false).unwrap();
     let rate = pass.rate.unwrap();
     assert_eq!((rate.limit, rate.used, rate.remaining()), (40, 1, 39));
@@ -366,7 +369,7 @@ async fn the_api_is_limited_by_hour_by_pace_and_at_once() {
     }
     let Some(Limited::Hour { rate, .. }) = begin(None, false).err() else { panic!("sixty an hour") };
     assert_eq!((rate.limit, rate.remaining()), (60, 0));
-    assert!(service.begin_api(None, "192.0.2.9".parse().unwrap(), false).is_ok());
+    assert!(service.begin_api(None, "192.0.2.9".parse().unwrap(), ApiAct::Read).is_ok());
 }
 
 #[tokio::test]

@@ -354,7 +354,7 @@ pub static KEYS: &[Key] = &[
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("80"),
-        about: "Writes of one account or address at the API in a minute.",
+        about: "Requests of one account or address that create or change something at the API in a minute; deletions are not counted.",
         secret: false,
     },
     Key {
@@ -363,7 +363,7 @@ pub static KEYS: &[Key] = &[
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("500"),
-        about: "Writes of one account or address at the API in an hour.",
+        about: "The same in an hour.",
         secret: false,
     },
     Key {
@@ -371,7 +371,7 @@ pub static KEYS: &[Key] = &[
         section: Section::Rates,
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
-        default: Fallback::Value("44000"),
+        default: Fallback::Value("6000000"),
         about: "Reads of the registry by one token, or without one by one address, in a minute.",
         secret: false,
     },
@@ -380,8 +380,8 @@ pub static KEYS: &[Key] = &[
         section: Section::Rates,
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
-        default: Fallback::Value("2000"),
-        about: "Writes (POST, PUT, PATCH, DELETE) to the registry by one token in a minute, and refused credentials of one address.",
+        default: Fallback::Value("600000"),
+        about: "Writes (POST, PUT, PATCH, DELETE) to the registry by one token in a minute; of one address at most 2000 refused credentials.",
         secret: false,
     },
     Key {
