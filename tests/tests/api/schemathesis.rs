@@ -56,6 +56,7 @@ fn the_document_is_what_the_server_does(catalog: Catalog) {
     config.push_str(&format!("\"path.package_version_id\" = \"{}\"\n", versions[0]["id"]));
     std::fs::write(desk.path().join("schemathesis.toml"), config).expect("a file");
 
+    // (One worker: the parser of Python 3.11 fails now and then when two threads use it.)
     let mut program = Program::new(tool("python"), desk.path())
         .args(["-m", "schemathesis.cli", "run"])
         .arg(format!("{}/api/v3/openapi.json", house.url()))
@@ -65,7 +66,7 @@ fn the_document_is_what_the_server_does(catalog: Catalog) {
             "--checks",
             "response_headers_conformance,response_schema_conformance,negative_data_rejection",
         ])
-        .args(["--max-examples", EXAMPLES, "--generation-deterministic", "--no-color", "--workers", "2"])
+        .args(["--max-examples", EXAMPLES, "--generation-deterministic", "--no-color", "--workers", "1"])
         .deadline(Duration::from_secs(400));
     for name in SPARED {
         assert!(known.iter().any(|known| known == name), "{name} is in the document: {known:?}");
@@ -73,8 +74,8 @@ fn the_document_is_what_the_server_does(catalog: Catalog) {
     }
     let done = program.run();
     let said = done.stdout.clone();
-    let failures = said.split_once("= FAILURES =").map_or("", |(_, failures)| failures);
-    let failures = failures.split("= WARNINGS =").next().unwrap_or_default();
+    // What it says ends with warnings about data that it does not know, which are many.
+    let failures = said.split("= WARNINGS =").next().unwrap_or_default();
     assert!(done.status.success(), "{failures}\n{}", done.stderr);
     // (But the one that gives the document, which it takes for no part of the API.)
     let tested = format!("Tested: {}", known.len() - SPARED.len() - 1);
