@@ -165,3 +165,27 @@ fn approve_on_the_page(scene: &Scene, code: &str, token: &str) {
     post(&wrong).says("unknown, expired or revoked");
     post(&decided).says("is signed in").never_says(token);
 }
+
+/// `github.localhost` is the one host that `gh` speaks plain HTTP to, with the API at the root of `api.` before it.
+#[test]
+fn a_token_signs_in_at_the_host_of_the_api() {
+    let house = House::start();
+    house.operator(["user", "create", "mona"]);
+    let mona = house.token("mona", "repo,read:org,gist");
+    for program in PROGRAMS {
+        let desk = tempfile::tempdir().expect("a folder");
+        let gh = || {
+            // A request to a proxy names its whole target, which is what a server may be asked by as well.
+            Program::new(tool(program), desk.path())
+                .env("HTTP_PROXY", house.url())
+                .env("GH_HOST", "github.localhost")
+                .env("GH_TOKEN", &mona.token)
+        };
+        let user = gh().args(["api", "user", "--jq", ".login + \" \" + .url"]).succeeds();
+        assert_eq!(user.text(), "mona http://api.github.localhost/users/mona");
+        let viewer = ["api", "graphql", "-f", "query={viewer{login}}", "--jq", ".data.viewer.login"];
+        assert_eq!(gh().args(viewer).succeeds().text(), "mona");
+        let none = gh().args(["api", "user/packages?package_type=container"]).fails();
+        none.says("You need at least read:packages scope").says("gist, read:org, repo");
+    }
+}
