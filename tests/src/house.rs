@@ -41,7 +41,7 @@ pub struct HouseBuilder {
 
 /// The rate limits, which a test of something else would only run into.
 const LIMITS: [&str; 8] = [
-    "API_ACCOUNT_HOUR",
+    "API_TOKEN_HOUR",
     "API_ADDRESS_HOUR",
     "API_POINTS_MINUTE",
     "API_CONCURRENT",

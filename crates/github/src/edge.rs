@@ -96,7 +96,7 @@ impl Edge {
         if answer.response().status() == StatusCode::NOT_MODIFIED
             && let (Some(client), Some(_)) = (about.client, about.rate)
         {
-            about.rate = self.service.give_back_api(about.identity.account, client);
+            about.rate = self.service.give_back_api(about.identity.token, client);
         }
         if let Some(rate) = about.rate {
             let resource = about.route.map_or("core", Route::resource);
@@ -160,10 +160,10 @@ impl Edge {
             _ => ApiAct::Write,
         };
         let _running = if free && known {
-            about.rate = self.service.api_rate(identity.account, client);
+            about.rate = self.service.api_rate(identity.token, client);
             None
         } else {
-            let begun = self.service.begin_api(identity.account, client, act).map_err(|limited| {
+            let begun = self.service.begin_api(identity.token, client, act).map_err(|limited| {
                 about.rate = limited.rate();
                 rate_limit::exceeded(&limited, &identity, client)
             });

@@ -59,7 +59,7 @@ impl From<Rate> for Standing {
 
 /// `GET /rate_limit`. All kinds of request are one here.
 pub(crate) async fn get(call: Call<'_>) -> Result<Answer, ApiError> {
-    let Some(rate) = call.service.api_rate(call.identity.account, call.client) else {
+    let Some(rate) = call.service.api_rate(call.identity.token, call.client) else {
         // What GitHub Enterprise Server says.
         return Err(ApiError::new(StatusCode::NOT_FOUND, "Rate limiting is not enabled."));
     };

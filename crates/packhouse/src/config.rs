@@ -253,7 +253,7 @@ impl Reader<'_> {
             Ok::<_, ConfigError>(u32::try_from(number).unwrap_or(u32::MAX))
         };
         Ok(RateSettings {
-            api_account_hour: rate("rate.api_account_hour")?,
+            api_token_hour: rate("rate.api_token_hour")?,
             api_address_hour: rate("rate.api_address_hour")?,
             api_points_minute: rate("rate.api_points_minute")?,
             api_concurrent: rate("rate.api_concurrent")?,

@@ -1,8 +1,8 @@
 //! How often somebody may ask: GitHub's limits for the API, generous ones for the registry. Each node counts for
 //! itself.
 //!
-//! The API counts who signed in by account, all their tokens together, and everybody else by address; a credential
-//! that is refused counts as its address. The registry counts by token and by address. For a token that is not signed,
+//! The API counts who signed in by token (GitHub by account; a person's program that has run wild must not lock out
+//! their others), and everybody else by address; a credential that is refused counts as its address. The registry counts by token and by address. For a token that is not signed,
 //! so that nobody knows yet whether it is one, a request is counted when it has been answered: as the token's when it
 //! went well, as the address's otherwise. So guessed tokens take no place.
 
@@ -25,8 +25,8 @@ const RUNNING_RETRY_SECONDS: u64 = 1;
 /// How much is allowed. 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateSettings {
-    /// Requests to the API of an account in an hour.
-    pub api_account_hour: u32,
+    /// Requests to the API of a token in an hour.
+    pub api_token_hour: u32,
     /// The same of an address without a working credential.
     pub api_address_hour: u32,
     /// Points in a minute: a read is 1, a write 5.
@@ -66,7 +66,7 @@ impl Default for RateSettings {
     /// own speed is the limit (ghcr.io allows 44,000 reads and 2,000 writes).
     fn default() -> Self {
         RateSettings {
-            api_account_hour: 5_000,
+            api_token_hour: 5_000,
             api_address_hour: 60,
             api_points_minute: 900,
             api_concurrent: 100,
@@ -83,7 +83,7 @@ impl RateSettings {
     /// No limits but those on guessing.
     pub fn off() -> Self {
         RateSettings {
-            api_account_hour: 0,
+            api_token_hour: 0,
             api_address_hour: 0,
             api_points_minute: 0,
             api_concurrent: 0,
@@ -239,18 +239,18 @@ fn seconds_until(ends: Micros, now: Micros) -> u64 {
 }
 
 impl Service {
-    fn api_rule(&self, account: Option<i64>) -> Rule {
+    fn api_rule(&self, token: Option<i64>) -> Rule {
         let rates = &self.settings.rates;
-        let limit = if account.is_some() { rates.api_account_hour } else { rates.api_address_hour };
+        let limit = if token.is_some() { rates.api_token_hour } else { rates.api_address_hour };
         Rule { limit, seconds: HOUR }
     }
 
-    /// Counts a request to the API: of an account, or of an address where nobody is signed in or the credential was
+    /// Counts a request to the API: of a token, or of an address where nobody is signed in or the credential was
     /// refused.
-    pub fn begin_api(&self, account: Option<i64>, client: IpAddr, act: ApiAct) -> Result<ApiPass, Limited> {
+    pub fn begin_api(&self, token: Option<i64>, client: IpAddr, act: ApiAct) -> Result<ApiPass, Limited> {
         let (now, rates) = (self.clock.now(), &self.settings.rates);
-        let whose = account.map_or_else(|| Whose::address(client), Whose::Account);
-        let (windows, hour) = (&self.limits.windows, self.api_rule(account));
+        let whose = token.map_or_else(|| Whose::address(client), Whose::Token);
+        let (windows, hour) = (&self.limits.windows, self.api_rule(token));
         let standing = || rate(hour, windows.look(What::ApiHour, whose, hour, 0, now));
         let points = (
             What::ApiPoints,
@@ -287,16 +287,16 @@ impl Service {
 
     /// Takes back a request of the hour: one whose answer the client had already (304) does not count. How the hour
     /// stands then.
-    pub fn give_back_api(&self, account: Option<i64>, client: IpAddr) -> Option<Rate> {
-        let whose = account.map_or_else(|| Whose::address(client), Whose::Account);
+    pub fn give_back_api(&self, token: Option<i64>, client: IpAddr) -> Option<Rate> {
+        let whose = token.map_or_else(|| Whose::address(client), Whose::Token);
         self.limits.windows.give_back(What::ApiHour, whose, 1, self.clock.now());
-        self.api_rate(account, client)
+        self.api_rate(token, client)
     }
 
     /// How the hour stands, which asking does not change; none: hours are not limited.
-    pub fn api_rate(&self, account: Option<i64>, client: IpAddr) -> Option<Rate> {
-        let whose = account.map_or_else(|| Whose::address(client), Whose::Account);
-        let rule = self.api_rule(account);
+    pub fn api_rate(&self, token: Option<i64>, client: IpAddr) -> Option<Rate> {
+        let whose = token.map_or_else(|| Whose::address(client), Whose::Token);
+        let rule = self.api_rule(token);
         rate(rule, self.limits.windows.look(What::ApiHour, whose, rule, 0, self.clock.now()))
     }
 

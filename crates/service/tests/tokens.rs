@@ -330,7 +330,7 @@ async fn the_last_use_is_stored_aside_and_once() {
 #[tokio::test]
 async fn the_api_is_limited_by_hour_by_pace_and_at_once() {
     let rates = RateSettings {
-        api_account_hour: 40,
+        api_token_hour: 40,
         api_points_minute: 20,
         api_concurrent: 3,
         ..RateSettings::default()

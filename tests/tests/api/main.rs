@@ -28,7 +28,7 @@ fn walk(catalog: Catalog) {
     let description = Description::load();
     let house = House::builder()
         .catalog(catalog)
-        .env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000")
+        .env("PACKHOUSE_RATE_API_TOKEN_HOUR", "5000")
         .env("PACKHOUSE_RATE_API_ADDRESS_HOUR", "60")
         .start();
     let mut wrong = Vec::new();

@@ -47,7 +47,7 @@ struct Stage {
 }
 
 fn builder(catalog: Catalog) -> HouseBuilder {
-    House::builder().catalog(catalog).env("PACKHOUSE_RATE_API_ACCOUNT_HOUR", "5000")
+    House::builder().catalog(catalog).env("PACKHOUSE_RATE_API_TOKEN_HOUR", "5000")
 }
 
 fn stage(house: HouseBuilder) -> Stage {

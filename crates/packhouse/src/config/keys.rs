@@ -313,12 +313,12 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
-        name: "rate.api_account_hour",
+        name: "rate.api_token_hour",
         section: Section::Rates,
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("5000"),
-        about: "Requests to the API of one account in an hour, all its tokens together.",
+        about: "Requests to the API of one token in an hour.",
         secret: false,
     },
     Key {
@@ -336,7 +336,7 @@ pub static KEYS: &[Key] = &[
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("900"),
-        about: "Points of one account or address at the API in a minute: a read is 1, a write 5.",
+        about: "Points of one token or address at the API in a minute: a read is 1, a write 5.",
         secret: false,
     },
     Key {
@@ -345,7 +345,7 @@ pub static KEYS: &[Key] = &[
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("100"),
-        about: "Requests to the API of one account or address at once.",
+        about: "Requests to the API of one token or address at once.",
         secret: false,
     },
     Key {
@@ -354,7 +354,7 @@ pub static KEYS: &[Key] = &[
         placeholder: "NUMBER",
         allowed: "a number from 0 to 1000000000; 0 is no limit",
         default: Fallback::Value("80"),
-        about: "Requests of one account or address that create or change something at the API in a minute; deletions are not counted.",
+        about: "Requests of one token or address that create or change something at the API in a minute; deletions are not counted.",
         secret: false,
     },
     Key {
