@@ -88,12 +88,20 @@ where
 {
     let caller = caller::<E>(tx, presented, now)?;
     let mut facts = tx.facts(&caller, name.as_str())?;
-    if !facts.exists() {
-        let may = decide_create(&facts)?;
-        tx.create_package(&may, now)?;
-        facts = tx.facts(&caller, name.as_str())?;
+    if facts.exists() {
+        return Ok(decide_push(&facts)?);
     }
-    Ok(decide_push(&facts)?)
+    let created = decide_create(&facts)?;
+    tx.create_package(&created, now)?;
+    facts = tx.facts(&caller, name.as_str())?;
+    let may = decide_push(&facts)?;
+    // The new row holds its owner's row. Who ended the organization before that took its name away, and a package
+    // must not outlive it.
+    if may.owner() != created.namespace() {
+        let path = name.as_str().to_owned();
+        return Err(Refused { refusal: Refusal::NotFound, action: "push", path, creating: true }.into());
+    }
+    Ok(may)
 }
 
 /// Whether the caller may push to a package that is there. To who may not see it, it is one that they may not
