@@ -1,7 +1,7 @@
 //! Packages, versions and tags through the API: what is answered, and what is so afterwards.
 
 // The lint's own exception for tests does not reach their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};

@@ -1,7 +1,7 @@
 //! People, teams, repositories and the access to packages through the API: what is answered, and who may then pull.
 
 // The lint's own exception for tests does not reach their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use bytes::Bytes;
 use http::{Method, Request};

@@ -1,7 +1,7 @@
 //! Limits, tokens, robots, GraphQL and sign-in by a code, through GitHub's edge.
 
 // The lint's own exception for tests does not reach their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -1,7 +1,7 @@
 //! Tokens of every kind, robots, sign-in by a code and limits, through the service's own doors.
 
 // The lint's own exception for tests does not reach their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use packhouse_blobs::FileStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place, TokenKind, Window};

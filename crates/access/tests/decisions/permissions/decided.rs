@@ -1,7 +1,7 @@
 //! A decision in the words of `permissions.txt`.
 
 // Each of those who share it uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test that shares this file uses another part of it")]
 
 use packhouse_access::{
     AccountId, Actions, Because, Bound, Limit, PackageId, Policy, Refusal, Refused, Role, Scopes, Visibility,

@@ -2,7 +2,7 @@
 //! that whoever asks the same of a decision, of the catalog's facts or of a whole server can share it.
 
 // Each of those who share it uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test that shares this file uses another part of it")]
 
 const TEXT: &str = include_str!("permissions.txt");
 

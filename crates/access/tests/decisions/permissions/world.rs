@@ -2,7 +2,7 @@
 //! server about them. They hold the facts, and not how the rows come to be.
 
 // Each of those who share it uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test that shares this file uses another part of it")]
 
 use super::decided;
 use super::table::{self, Chosen, IN_ORGANIZATION, Kind, LINKS, OF_USER, TOKENS};
