@@ -1,10 +1,12 @@
-//! Blobs: what is stored, and in which packages it is readable.
+//! Blobs: what is stored. In which packages it is readable is in `links.rs`.
 
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Collect, Delete, Granted, Pull, Push};
+use packhouse_access::{Granted, PackageId, Pull, Push};
 use packhouse_oci::Digest;
-use std::collections::HashSet;
+
+/// Tries to insert a blob that a collector removes again and again.
+const TRIES_MAX: u32 = 4;
 
 /// A blob that a caller was found to be allowed to read. It is all that the blob store opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,7 @@ pub struct ReadableBlob {
     digest: Digest,
     size: u64,
     key: String,
+    pinned_until: Micros,
 }
 
 impl ReadableBlob {
@@ -27,36 +30,18 @@ impl ReadableBlob {
     pub fn storage_key(&self) -> &str {
         &self.key
     }
-}
-
-/// Bytes that no row needs any more. It is all that the blob store removes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrashedKey(String);
-
-impl TrashedKey {
-    /// Where they lie; for the blob store only.
-    pub fn storage_key(&self) -> &str {
-        &self.0
+    /// Until when it stays readable in the package though nothing there may name it ([`WriteTx::pin_blob`]).
+    pub fn pinned_until(&self) -> Micros {
+        self.pinned_until
     }
 }
 
 statement!(
     READABLE_BLOB,
-    "SELECT b.digest, b.size, b.storage_key FROM package_blobs l JOIN blobs b ON b.digest = l.digest
+    "SELECT b.digest, b.size, b.storage_key, l.pinned_until FROM package_blobs l JOIN blobs b ON b.digest = l.digest
      WHERE l.package_id = $1 AND l.digest = $2"
 );
-statement!(LINKED, "SELECT digest FROM package_blobs WHERE package_id = $1 AND digest IN {list $2}");
-statement!(
-    LINK,
-    "INSERT INTO package_blobs (package_id, digest, linked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
-);
-statement!(UNLINK, "DELETE FROM package_blobs WHERE package_id = $1 AND digest = $2");
-statement!(
-    REMEMBER_UNLINKED,
-    "INSERT INTO package_blobs_unlinked (package_id, digest, unlinked_at) VALUES ($1, $2, $3)
-     ON CONFLICT (package_id, digest) DO UPDATE SET unlinked_at = excluded.unlinked_at"
-);
-statement!(LOCK_BLOB, "SELECT digest, size, storage_key FROM blobs WHERE digest = $1 {share}");
+statement!(LOCK_BLOB, "SELECT size FROM blobs WHERE digest = $1 {share}");
 statement!(
     INSERT_BLOB,
     "INSERT INTO blobs (digest, size, storage_key, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
@@ -89,12 +74,13 @@ statement!(
                       WHERE r.id = p.repository_id AND COALESCE(o.base_role, 1) > 0))))
      LIMIT 1"
 );
-statement!(PUT_TRASH, "INSERT INTO trash (storage_key, not_before) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-statement!(TRASH_DUE, "SELECT storage_key FROM trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2");
-statement!(REMOVE_TRASH, "DELETE FROM trash WHERE storage_key = $1");
-
 fn blob(row: &Row<'_>) -> Result<ReadableBlob, CatalogError> {
-    Ok(ReadableBlob { digest: row.digest(0)?, size: row.size(1)?, key: row.text(2)? })
+    Ok(ReadableBlob {
+        digest: row.digest(0)?,
+        size: row.size(1)?,
+        key: row.text(2)?,
+        pinned_until: Micros(row.int(3)?),
+    })
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
@@ -104,25 +90,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Pull>,
         digest: &Digest,
     ) -> Result<Option<ReadableBlob>, CatalogError> {
-        let digest = digest.to_bytes();
-        self.row(&READABLE_BLOB, &[may.package().0.into(), (&digest).into()], blob)
-    }
-
-    /// Those of `digests` that the package does not have, in their order.
-    pub fn missing_blobs(
-        &mut self,
-        may: &Granted<'tx, Push>,
-        digests: &[Digest],
-    ) -> Result<Vec<Digest>, CatalogError> {
-        let asked: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
-        let values = [may.package().0.into(), Value::List(&asked)];
-        let linked: HashSet<Vec<u8>> = self.rows(&LINKED, &values, |row| row.bytes(0))?.into_iter().collect();
-        Ok(digests
-            .iter()
-            .zip(&asked)
-            .filter(|(_, bytes)| !linked.contains(*bytes))
-            .map(|(digest, _)| *digest)
-            .collect())
+        self.readable(may.package(), &digest.to_bytes())
     }
 
     /// The path of a package that holds the blob and that the account may be able to read; its facts decide.
@@ -136,73 +104,24 @@ impl<'tx> ReadTx<'_, 'tx> {
         self.row(&HOLDER, &[(&digest).into(), account.into()], |row| row.text(0))
     }
 
-    /// Bytes to remove now.
-    pub fn trash_due(
+    /// A blob of a package.
+    pub(crate) fn readable(
         &mut self,
-        _may: &Granted<'tx, Collect>,
-        now: Micros,
-        limit: u32,
-    ) -> Result<Vec<TrashedKey>, CatalogError> {
-        self.rows(&TRASH_DUE, &[now.0.into(), Value::Int(limit.into())], |row| row.text(0).map(TrashedKey))
+        package: PackageId,
+        digest: &Vec<u8>,
+    ) -> Result<Option<ReadableBlob>, CatalogError> {
+        self.row(&READABLE_BLOB, &[package.0.into(), digest.into()], blob)
     }
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Makes a blob of one package readable in another; whether the first has it.
-    pub fn mount_blob(
-        &mut self,
-        into: &Granted<'tx, Push>,
-        from: &Granted<'tx, Pull>,
-        digest: &Digest,
-        now: Micros,
-    ) -> Result<bool, CatalogError> {
-        let digest = digest.to_bytes();
-        // The blob's row first, so that what collects blobs and this cannot pass each other. Both statements run
-        // whatever the first finds: a blob that only others may read takes as long as none (CVE-2024-39897).
-        let locked = self.row(&LOCK_BLOB, &[(&digest).into()], blob)?;
-        let held = self.row(&READABLE_BLOB, &[from.package().0.into(), (&digest).into()], blob)?;
-        if locked.is_none() || held.is_none() {
-            return Ok(false);
-        }
-        self.execute(&LINK, &[into.package().0.into(), (&digest).into(), now.0.into()])?;
-        Ok(true)
+    /// Holds a blob's row, so that what collects blobs waits; whether there is such a blob.
+    pub(crate) fn lock_blob(&mut self, digest: &Vec<u8>) -> Result<bool, CatalogError> {
+        Ok(self.row(&LOCK_BLOB, &[digest.into()], |_| Ok(()))?.is_some())
     }
 
-    /// Makes a blob unreadable in the package; whether it was there.
-    /// It is remembered: a version that is restored may get it back.
-    pub fn unlink_blob(
-        &mut self,
-        may: &Granted<'tx, Delete>,
-        digest: &Digest,
-        now: Micros,
-    ) -> Result<bool, CatalogError> {
-        let digest = digest.to_bytes();
-        let values = [may.package().0.into(), (&digest).into()];
-        let unlinked = self.execute(&UNLINK, &values)? > 0;
-        if unlinked {
-            self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;
-        }
-        Ok(unlinked)
-    }
-
-    /// Forgets bytes that were removed.
-    pub fn forget_trash(
-        &mut self,
-        _may: &Granted<'tx, Collect>,
-        keys: &[TrashedKey],
-    ) -> Result<(), CatalogError> {
-        for key in keys {
-            self.execute(&REMOVE_TRASH, &[key.0.as_str().into()])?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn put_trash(&mut self, key: &str, not_before: Micros) -> Result<(), CatalogError> {
-        self.execute(&PUT_TRASH, &[key.into(), not_before.0.into()]).map(drop)
-    }
-
-    /// Makes verified bytes a blob of the package. When the same blob is there already, the newcomer's key is
-    /// the one that goes to the trash.
+    /// Makes verified bytes a blob of the package, which stays until `pinned_until` though nothing may name it. When
+    /// the same blob is there already, the newcomer's key is the one that goes to the trash.
     pub(crate) fn keep_blob(
         &mut self,
         may: &Granted<'tx, Push>,
@@ -210,15 +129,28 @@ impl<'tx> WriteTx<'_, 'tx> {
         size: u64,
         key: &str,
         now: Micros,
-        trash_at: Micros,
+        pinned_until: Micros,
     ) -> Result<(), CatalogError> {
         let digest = digest.to_bytes();
-        let size = i64::try_from(size).map_err(|_| CatalogError::Corrupt("size"))?;
-        let values = [(&digest).into(), size.into(), key.into(), now.0.into()];
-        if self.execute(&INSERT_BLOB, &values)? == 0 {
-            self.row(&LOCK_BLOB, &[(&digest).into()], blob)?.ok_or(CatalogError::Corrupt("blob"))?;
-            self.put_trash(key, trash_at)?;
+        let stored = i64::try_from(size).map_err(|_| CatalogError::Corrupt("size"))?;
+        let values = [(&digest).into(), stored.into(), key.into(), now.0.into()];
+        if !self.insert_blob(&digest, &values)? {
+            self.put_trash(key, size, now, now)?;
         }
-        self.execute(&LINK, &[may.package().0.into(), (&digest).into(), now.0.into()]).map(drop)
+        self.link(may.package(), &digest, now, pinned_until)
+    }
+
+    /// Whether it was inserted; if not, the one that is there is locked. One that was there may be collected between
+    /// the two statements: then it is inserted after all.
+    fn insert_blob(&mut self, digest: &Vec<u8>, values: &[Value<'_>]) -> Result<bool, CatalogError> {
+        for _ in 0..TRIES_MAX {
+            if self.execute(&INSERT_BLOB, values)? > 0 {
+                return Ok(true);
+            }
+            if self.lock_blob(digest)? {
+                return Ok(false);
+            }
+        }
+        Err(CatalogError::Busy)
     }
 }

@@ -3,7 +3,7 @@
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, ManifestId, Pull, Push, VersionId};
+use packhouse_access::{Delete, Granted, ManifestId, PackageId, Pull, Push, VersionId};
 use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
 
 /// A manifest to store.
@@ -32,6 +32,8 @@ pub struct ManifestRow {
     pub size: u64,
     /// The bytes, unless only the rest was asked for.
     pub payload: Vec<u8>,
+    /// Until when retention rules leave it ([`WriteTx::pin_version`]), if only the rest was asked for.
+    pub pinned_until: Option<Micros>,
 }
 
 /// What a push of a manifest did.
@@ -49,6 +51,9 @@ const LAYER: i64 = 2;
 pub(crate) const CHILD: i64 = 3;
 const SUBJECT: i64 = 4;
 
+/// Tries to insert a manifest that a collector removes again and again.
+const TRIES_MAX: u32 = 4;
+
 statement!(
     MANIFEST_BY_DIGEST,
     "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM versions v JOIN manifests m ON m.id = v.manifest_id
@@ -62,16 +67,16 @@ statement!(
 );
 statement!(
     MANIFEST_HEAD_BY_DIGEST,
-    "SELECT v.id, m.digest, m.media_type, m.size FROM versions v JOIN manifests m ON m.id = v.manifest_id
+    "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until FROM versions v JOIN manifests m ON m.id = v.manifest_id
      WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
 );
 statement!(
     MANIFEST_HEAD_BY_TAG,
-    "SELECT v.id, m.digest, m.media_type, m.size FROM tags t
+    "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until FROM tags t
      JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
      WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
 );
-statement!(MANIFEST_ID, "SELECT id FROM manifests WHERE digest = $1 AND media_type = $2");
+statement!(MANIFEST_ID, "SELECT id FROM manifests WHERE digest = $1 AND media_type = $2 {share}");
 statement!(
     INSERT_MANIFEST,
     "INSERT INTO manifests (digest, media_type, kind, size, artifact_type, subject, annotations, payload)
@@ -96,6 +101,17 @@ statement!(
     "INSERT INTO version_children (package_id, digest, version_id)
      SELECT CAST($1 AS BIGINT), digest, CAST($3 AS BIGINT) FROM manifest_refs WHERE manifest_id = $2 AND kind = $4"
 );
+statement!(
+    INSERT_BLOBS,
+    "INSERT INTO version_blobs (version_id, digest, package_id)
+     SELECT DISTINCT CAST($3 AS BIGINT), digest, CAST($1 AS BIGINT) FROM manifest_refs
+     WHERE manifest_id = $2 AND kind IN ($4, $5)"
+);
+statement!(
+    PIN_VERSION,
+    "UPDATE versions SET pinned_until = CASE WHEN pinned_until < $3 THEN $3 ELSE pinned_until END
+     WHERE package_id = $1 AND id = $2 AND deleted_at IS NULL"
+);
 statement!(SET_VERSION_MANIFEST, "UPDATE versions SET manifest_id = $2, subject = $3 WHERE id = $1");
 statement!(
     DELETE_VERSION,
@@ -110,7 +126,12 @@ fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
         media_type: row.text(2)?,
         size: row.size(3)?,
         payload: Vec::new(),
+        pinned_until: None,
     })
+}
+
+fn pinned(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
+    Ok(ManifestRow { pinned_until: Some(Micros(row.int(4)?)), ..head(row)? })
 }
 
 fn whole(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
@@ -141,9 +162,9 @@ impl<'tx> ReadTx<'_, 'tx> {
     ) -> Result<Option<ManifestRow>, CatalogError> {
         let package = Value::Int(may.package().0);
         match reference {
-            Reference::Tag(tag) => self.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], head),
+            Reference::Tag(tag) => self.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], pinned),
             Reference::Digest(digest) => {
-                self.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], head)
+                self.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], pinned)
             }
         }
     }
@@ -157,7 +178,8 @@ impl<'tx> WriteTx<'_, 'tx> {
         new: &NewManifest,
         now: Micros,
     ) -> Result<Pushed, CatalogError> {
-        let package = Value::Int(may.package().0);
+        let package_id = may.package();
+        let package = Value::Int(package_id.0);
         let digest = new.digest.to_bytes();
         let subject = new.parsed.subject.as_ref().map(|subject| subject.digest.to_bytes());
         let manifest = self.manifest_id(new, &digest, subject.as_ref())?;
@@ -169,6 +191,8 @@ impl<'tx> WriteTx<'_, 'tx> {
                 // The same bytes under another media type: the last push says what they are.
                 let values = [version.0.into(), manifest.0.into(), subject.as_ref().into()];
                 self.execute(&SET_VERSION_MANIFEST, &values)?;
+                self.forget_named(package_id, version, held, now)?;
+                self.name(package_id, manifest, version)?;
             }
             return Ok(Pushed { version, created: false });
         }
@@ -177,16 +201,39 @@ impl<'tx> WriteTx<'_, 'tx> {
             [package, manifest.0.into(), (&digest).into(), subject.as_ref().into(), now.0.into(), by.into()];
         let version = self.inserted(&INSERT_VERSION, &values)?.ok_or(CatalogError::Corrupt("version"))?;
         let version = VersionId(version);
-        if !new.parsed.manifests.is_empty() {
-            let values = [package, manifest.0.into(), version.0.into(), CHILD.into()];
-            self.execute(&INSERT_CHILDREN, &values)?;
-        }
+        self.name(package_id, manifest, version)?;
         let mut change = Change { versions: 1, ..Change::default() };
         self.settle_arrived(version, &mut change)?;
         self.count_versions(may.package(), change, now)?;
         Ok(Pushed { version, created: true })
     }
 
+    /// Keeps a version from retention rules until a time; whether it is there. Who is told that a manifest is there
+    /// may build on it.
+    pub fn pin_version(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        version: VersionId,
+        until: Micros,
+    ) -> Result<bool, CatalogError> {
+        let values = [may.package().0.into(), version.0.into(), until.0.into()];
+        Ok(self.execute(&PIN_VERSION, &values)? > 0)
+    }
+
+    /// Notes what a new version names, for the package's own questions.
+    fn name(
+        &mut self,
+        package: PackageId,
+        manifest: ManifestId,
+        version: VersionId,
+    ) -> Result<(), CatalogError> {
+        let values = [package.0.into(), manifest.0.into(), version.0.into()];
+        self.execute(&INSERT_CHILDREN, &[values[0], values[1], values[2], CHILD.into()])?;
+        self.execute(&INSERT_BLOBS, &[values[0], values[1], values[2], CONFIG.into(), LAYER.into()]).map(drop)
+    }
+
+    /// The numbered bytes of a manifest, which are held from here on. Those that were there may be collected between
+    /// the two statements: then they are inserted after all.
     fn manifest_id(
         &mut self,
         new: &NewManifest,
@@ -208,9 +255,18 @@ impl<'tx> WriteTx<'_, 'tx> {
             new.annotations.as_deref().into(),
             (&new.payload).into(),
         ];
-        let Some(id) = self.inserted(&INSERT_MANIFEST, &values)? else {
-            let known = self.row(&MANIFEST_ID, &[digest.into(), media_type.into()], |row| row.int(0))?;
-            return known.map(ManifestId).ok_or(CatalogError::Corrupt("manifest"));
+        let mut tries = 0;
+        let id = loop {
+            if let Some(id) = self.inserted(&INSERT_MANIFEST, &values)? {
+                break id;
+            }
+            if let Some(id) = self.row(&MANIFEST_ID, &[digest.into(), media_type.into()], |row| row.int(0))? {
+                return Ok(ManifestId(id));
+            }
+            tries += 1;
+            if tries == TRIES_MAX {
+                return Err(CatalogError::Busy);
+            }
         };
         let named: [(i64, Vec<Digest>); 4] = [
             (CONFIG, parsed.config.iter().map(|part| part.digest).collect()),
@@ -246,6 +302,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.end_version(may, version, now, &mut change)?;
         self.settle_gone(version, &mut change)?;
         self.count_versions(may.package(), change, now)?;
+        self.review_versions(version, now)?;
         Ok(true)
     }
 

@@ -370,6 +370,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let (id, by) = (Value::Int(may.namespace().0), may.account().map(|id| id.0));
         self.execute(&END_DELETED_PACKAGES, &[id])?;
         self.execute(&END_PACKAGES, &[id, now.0.into(), by.into()])?;
+        self.review_packages_of(may.namespace(), now)?;
         for statement in [
             &END_REDIRECTS,
             &END_TEAM_MEMBERS,

@@ -2,6 +2,7 @@
 
 use crate::accounts::account_kind;
 use crate::repositories::repository;
+use crate::reviews::Review;
 use crate::sql::{Row, Statement, Value, statement};
 use crate::window::Window;
 use crate::{CatalogError, Micros, ReadTx, Repository, RepositoryOwner, WriteTx};
@@ -362,6 +363,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let by = may.account().map(|id| id.0);
         let was =
             self.row(&DELETE_PACKAGE, &[may.package().0.into(), now.0.into(), by.into()], |row| row.int(0))?;
+        self.review(&Review::of_package(may.package()), now)?;
         self.counted(may.owner(), was, -1)
     }
 

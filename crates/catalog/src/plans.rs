@@ -10,9 +10,9 @@ use crate::schema::{Dialect, migrate};
 use crate::sql::Statement;
 use crate::test_database::Database;
 use crate::{
-    accounts, blobs, devices, downloads, facts, manifests, organizations, package_access, package_records,
-    packages, parts, referrers, repositories, robots, settings, tags, teams, tokens, uploads, usage,
-    versions,
+    accounts, blobs, collection, devices, downloads, facts, links, manifests, organizations, package_access,
+    package_records, packages, parts, referrers, repositories, reviews, robots, settings, tags, teams,
+    tokens, trash, uploads, usage, versions,
 };
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ const HOT: &[(&Statement, &str)] = &[
     ),
     (&facts::LOCK_PACKAGE, "packages: packages_live_by_path"),
     (&blobs::READABLE_BLOB, "l: package_blobs_1, b: blobs_1"),
-    (&blobs::LINKED, "package_blobs: package_blobs_1, json_each: list"),
+    (&links::LINKED, "package_blobs: package_blobs_1, json_each: list"),
     (&blobs::LOCK_BLOB, "blobs: blobs_1"),
     (
         &blobs::HOLDER,
@@ -139,14 +139,14 @@ const HOT: &[(&Statement, &str)] = &[
     (&versions::FORGET_TAKEN, "versions: versions_deleted_with"),
     (&versions::REOPEN_TAGS, "t: tags_closed_by_version, o: tags_open_by_name"),
     (
-        &versions::LINK_AGAIN,
-        "versions: id, versions: versions_deleted_with, rows of whole, r: manifest_refs_1, u: \
+        &links::LINK_AGAIN,
+        "versions: id, versions: versions_deleted_with, rows of whole, r: version_blobs_1, u: \
          package_blobs_unlinked_1, b: blobs_1, sort",
     ),
     (
-        &versions::FORGET_UNLINKED,
-        "package_blobs_unlinked: package_blobs_unlinked_1, versions: id, r: manifest_refs_1, l: \
-         package_blobs_1, versions: versions_deleted_with, r: manifest_refs_1, l: package_blobs_1",
+        &links::FORGET_UNLINKED,
+        "package_blobs_unlinked: package_blobs_unlinked_1, versions: id, r: version_blobs_1, l: \
+         package_blobs_1, versions: versions_deleted_with, r: version_blobs_1, l: package_blobs_1",
     ),
     (
         &package_records::PACKAGES_IN_OF_VISIBILITY,
@@ -200,12 +200,59 @@ const OTHERS: &[&Statement] = &[
     &accounts::SET_SITE_ADMIN,
     &accounts::SUSPEND,
     &blobs::INSERT_BLOB,
-    &blobs::LINK,
-    &blobs::PUT_TRASH,
-    &blobs::REMEMBER_UNLINKED,
-    &blobs::REMOVE_TRASH,
-    &blobs::TRASH_DUE,
-    &blobs::UNLINK,
+    &collection::COUNT_COLLECTED,
+    &collection::END_BLOBS,
+    &collection::END_GRANTS_OF,
+    &collection::END_LIMITS_OF,
+    &collection::END_MANIFESTS,
+    &collection::END_MANIFEST_REFS,
+    &collection::END_PACKAGE,
+    &collection::END_REDIRECTS_TO,
+    &collection::END_TAG_DOWNLOADS_OF,
+    &collection::END_TEAM_GRANTS_OF,
+    &collection::END_VERSIONS,
+    &collection::END_VERSION_BLOBS,
+    &collection::END_VERSION_CHILDREN,
+    &collection::END_VERSION_TAGS,
+    &collection::END_WORKFLOW_GRANTS_OF,
+    &collection::EXPIRE_UPLOADS_OF,
+    &collection::LINKS_PINNED,
+    &collection::LOCK_BLOBS,
+    &collection::LOCK_MANIFESTS,
+    &collection::LOCK_PACKAGE_BY_ID,
+    &collection::REVIEW_LINKS_OF,
+    &collection::REVIEW_MANIFESTS_OF,
+    &collection::UNLINKED_AT,
+    &collection::VERSIONS_DELETED_AT,
+    &collection::VERSIONS_ENDED,
+    &collection::VERSIONS_OF,
+    &links::DROP_LINKS,
+    &links::DROP_LINKS_OF,
+    &links::DROP_UNLINKED,
+    &links::DROP_UNLINKED_OF,
+    &links::LINK,
+    &links::PIN_LINK,
+    &links::REMEMBER_UNLINKED,
+    &links::UNLINK,
+    &manifests::INSERT_BLOBS,
+    &manifests::PIN_VERSION,
+    &reviews::CLAIM_REVIEWS,
+    &reviews::DROP_REVIEWS_OF,
+    &reviews::LOCK_REVIEWS,
+    &reviews::NEXT_REVIEW,
+    &reviews::POSTPONE_REVIEWS,
+    &reviews::REVIEW,
+    &reviews::REVIEWED,
+    &reviews::REVIEW_BLOBS,
+    &reviews::REVIEW_PACKAGES_OF,
+    &reviews::REVIEW_VERSIONS,
+    &trash::CLAIM_TRASH,
+    &trash::END_HOLD,
+    &trash::NEXT_TRASH,
+    &trash::PUT_HOLD,
+    &trash::PUT_TRASH,
+    &trash::REMOVE_TRASH,
+    &trash::TRASH_BLOBS,
     &manifests::INSERT_MANIFEST,
     &manifests::INSERT_CHILDREN,
     &manifests::INSERT_REFS,
@@ -392,16 +439,16 @@ const READ_WHOLE: &[(&Statement, &str)] = &[
     (&settings::LOCK_SETTINGS, "once at a start, and they are few"),
     (&tokens::SIGNING_KEYS, "the newest eight"),
     (&tokens::REVOKE_CONFIGURED, "once at a start; nobody waits"),
+    (&collection::COLLECTED, "as many as there are kinds"),
+    (&reviews::REVIEWS_WAITING, "what waits is what there is to do; asked for by people and once a minute"),
+    (&trash::TRASH_TOTAL, "likewise"),
+    (&trash::HELD_SINCE, "one for each kept copy of the catalog"),
+    (&trash::END_EXPIRED_HOLDS, "one for each kept copy of the catalog"),
 ];
 
 /// SQLite shows a scan of the tables that refer to the one inserted into. It is skipped unless a foreign key is
 /// violated at that moment (`FkIfZero` in its program), so it is tried below and not read from the plan.
-const REFERRED_TO: &[&Statement] = &[
-    &accounts::INSERT_ACCOUNT,
-    &manifests::INSERT_VERSION,
-    &packages::INSERT_PACKAGE,
-    &robots::INSERT_ROBOT,
-];
+const REFERRED_TO: &[&Statement] = &[&accounts::INSERT_ACCOUNT, &robots::INSERT_ROBOT];
 
 /// A catalog's file, empty, and a connection of the test's own.
 fn stage() -> (tempfile::TempDir, rusqlite::Connection) {
@@ -461,6 +508,7 @@ const PARTS: &[&str] = &[
     "collaborating",
     "counted",
     "found",
+    "gone",
     "granted",
     "held",
     "inherited",

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 ///
 /// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
+/// `{share}` takes shared ones, `{skip}` passes over the rows that others have locked, `{empty}` is an empty byte string, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
 /// [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
@@ -36,7 +36,8 @@ impl Statement {
     /// `$n` becomes `?n`: SQLite would number `$2 … $1` by first appearance.
     pub(crate) fn sqlite(&self) -> &str {
         self.sqlite.get_or_init(|| {
-            let text = self.text.replace("{lock}", "").replace("{share}", "");
+            let text = self.text.replace("{lock}", "").replace("{share}", "").replace("{skip}", "");
+            let text = text.replace("{empty}", "x''");
             let text =
                 expand(&text, "list", |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"));
             let text = expand(&text, "numbers", |n| format!("(SELECT value AS item FROM json_each(${n}))"));
@@ -55,6 +56,8 @@ impl Statement {
     pub(crate) fn postgres(&self) -> &str {
         self.postgres.get_or_init(|| {
             let text = self.text.replace("{lock}", "FOR UPDATE").replace("{share}", "FOR SHARE");
+            let text =
+                text.replace("{skip}", "FOR UPDATE SKIP LOCKED").replace("{empty}", "CAST('' AS BYTEA)");
             let text = expand(&text, "list", |n| format!("(SELECT unnest(${n}::bytea[]) AS item)"));
             let text = expand(&text, "numbers", |n| format!("(SELECT unnest(${n}::bigint[]) AS item)"));
             expand(&text, "counted", |n| {

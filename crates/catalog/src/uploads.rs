@@ -153,7 +153,8 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(self.execute(&RECORD_PART, &values)? == 1)
     }
 
-    /// Makes the session's bytes a blob of the package. `false`: another request moved the session on.
+    /// Makes the session's bytes a blob of the package, which stays until `pinned_until` though nothing may name it.
+    /// `false`: another request moved the session on.
     pub fn finish_upload(
         &mut self,
         may: &Granted<'tx, Push>,
@@ -161,6 +162,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         finished: &Finished,
         now: Micros,
         expires_at: Micros,
+        pinned_until: Micros,
     ) -> Result<bool, CatalogError> {
         let digest = finished.digest.to_bytes();
         let values = [
@@ -175,7 +177,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         if self.execute(&FINISH_UPLOAD, &values)? != 1 {
             return Ok(false);
         }
-        self.keep_blob(may, &finished.digest, finished.size, &before.key, now, now)?;
+        self.keep_blob(may, &finished.digest, finished.size, &before.key, now, pinned_until)?;
         Ok(true)
     }
 
@@ -189,7 +191,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let values = [id.into(), may.package().0.into(), owner(may)];
         let key = self.row(&REMOVE_UPLOAD, &values, |row| row.text(0))?;
         if let Some(key) = &key {
-            self.put_trash(key, now)?;
+            self.put_trash(key, 0, now, now)?;
         }
         Ok(key.is_some())
     }
@@ -207,7 +209,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         for (key, finished) in &ended {
             // A finished session's bytes are a blob, or went to the trash when they turned out to be one already.
             if !finished {
-                self.put_trash(key, now)?;
+                self.put_trash(key, 0, now, now)?;
             }
         }
         Ok(ended.len())

@@ -184,31 +184,6 @@ statement!(
        AND NOT EXISTS (SELECT 1 FROM tags o WHERE o.package_id = t.package_id AND o.name = t.name
                        AND o.valid_to IS NULL)"
 );
-// Only what was linked here once: a manifest may name blobs that were never readable in this package.
-// (A plus before a column keeps SQLite from choosing an index by it: the package has many versions, the whole few.)
-statement!(
-    LINK_AGAIN,
-    "INSERT INTO package_blobs (package_id, digest, linked_at)
-     SELECT DISTINCT u.package_id, u.digest, CAST($3 AS BIGINT)
-     FROM (SELECT id, manifest_id FROM versions WHERE id = $2 AND package_id = $1
-           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND +package_id = $1
-             AND deleted_at IS NULL) AS whole
-     CROSS JOIN manifest_refs r CROSS JOIN package_blobs_unlinked u CROSS JOIN blobs b
-     WHERE r.manifest_id = whole.manifest_id AND r.kind IN (1, 2)
-       AND u.package_id = $1 AND u.digest = r.digest AND b.digest = u.digest
-     ON CONFLICT DO NOTHING"
-);
-statement!(
-    FORGET_UNLINKED,
-    "DELETE FROM package_blobs_unlinked WHERE package_id = $1 AND digest IN (
-       SELECT r.digest FROM (SELECT id, manifest_id FROM versions WHERE id = $2 AND package_id = $1
-           UNION ALL SELECT id, manifest_id FROM versions WHERE deleted_with = $2 AND +package_id = $1
-             AND deleted_at IS NULL) AS whole
-       CROSS JOIN manifest_refs r CROSS JOIN package_blobs l
-       WHERE r.manifest_id = whole.manifest_id AND r.kind IN (1, 2)
-         AND l.package_id = $1 AND l.digest = r.digest)"
-);
-
 fn version(row: &Row<'_>) -> Result<Version, CatalogError> {
     Ok(Version {
         id: VersionId(row.int(0)?),
@@ -392,6 +367,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         }
         self.settle_gone(whole.id, &mut change)?;
         self.count_versions(package, change, now)?;
+        self.review_versions(whole.id, now)?;
         Ok(taken)
     }
 
@@ -418,8 +394,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let mut change =
             Change { versions: 1 + count(taken), tagged: i64::from(reopened > 0), ..Change::default() };
         self.settle_arrived(deleted.id, &mut change)?;
-        self.execute(&LINK_AGAIN, &values)?;
-        self.execute(&FORGET_UNLINKED, &values[..2])?;
+        self.link_again(package, deleted.id, now)?;
         self.execute(&FORGET_TAKEN, &[id])?;
         self.count_versions(package, change, now)?;
         Ok(taken)

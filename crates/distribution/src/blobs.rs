@@ -16,7 +16,12 @@ pub(crate) async fn get<B>(
 ) -> Result<Response<Body>, OciError> {
     let digest: Digest = last.parse()?;
     let failed = |error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull"));
-    let found = call.service.blob(&call.shown, name, digest).await.map_err(failed)?;
+    let found = if call.is_head() {
+        call.service.blob_head(&call.shown, name, digest).await
+    } else {
+        call.service.blob(&call.shown, name, digest).await
+    };
+    let found = found.map_err(failed)?;
     let (size, tag) = (found.size(), format!("\"{digest}\""));
     let headers = &call.parts.headers;
     let same = headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes());

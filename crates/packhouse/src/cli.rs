@@ -7,6 +7,7 @@
 mod args;
 pub(crate) mod duration;
 mod flags;
+mod gc;
 mod operator;
 mod output;
 
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Act::Repo { act, flags } => operator::run(act.command(), &flags),
         Act::Access { act, flags } => operator::run(act.command(), &flags),
         Act::Package { act, flags } => operator::run(act.command(), &flags),
+        Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -66,6 +66,10 @@ pub struct Config {
     pub token_life: Duration,
     /// `deleted_retention`
     pub deleted_retention: Duration,
+    /// `gc_grace`
+    pub gc_grace: Duration,
+    /// `gc_rate`, things in a second.
+    pub gc_rate: u64,
     /// `deleted_downloads_max`
     pub deleted_downloads_max: u64,
     /// `redirect_renamed`
@@ -143,6 +147,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let upload_idle_max = from.seconds("upload_idle_seconds_max", 60, 31_536_000)?;
     let token_life = from.seconds("token_seconds", 60, 86_400)?;
     let deleted_retention = from.required("deleted_retention", values::retention)?.0;
+    let gc_grace = from.required("gc_grace", values::retention)?.0;
+    let gc_rate = from.number("gc_rate", 1, 1_000_000)?;
     let deleted_downloads_max = from.number("deleted_downloads_max", 0, 1_000_000_000_000_000)?;
     let redirect_renamed = from.required("redirect_renamed", values::on_or_off)?.0;
     let connections_max =
@@ -177,6 +183,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         upload_idle_max,
         token_life,
         deleted_retention,
+        gc_grace,
+        gc_rate,
         deleted_downloads_max,
         redirect_renamed,
         connections_max,

@@ -17,12 +17,12 @@ use crate::lock::DataFolder;
 use crate::origin::Origins;
 use crate::reception::{BackDoor, Desk, Reception};
 use crate::socket::OperatorSocket;
-use crate::telemetry::{Metrics, Observed};
+use crate::telemetry::{Collection, Metrics, Observed};
 use crate::tls::Tls;
 use crate::transport::{Gate, Limits, Phase, Running, Server, Stop, lifecycle};
 use anyhow::Context;
 use packhouse_distribution::Edge;
-use packhouse_service::Service;
+use packhouse_service::{Presented, Service};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,8 +34,10 @@ use tracing::{error, info, warn};
 const METRICS_CONNECTIONS_MAX: usize = 64;
 /// After the cut, for tasks to notice.
 const CUT_TIME: Duration = Duration::from_secs(2);
-/// Between two rounds of removing what expired.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two rounds of removing what expired, when nothing is due before.
+const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// The shortest time between them, for graces of seconds.
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// Between two rounds of writing how often manifests were fetched.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
@@ -60,7 +62,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let house = House::new(config, service.clone());
     let (stop, running) = lifecycle();
     let (stop_metrics, metrics_running) = lifecycle();
-    tokio::spawn(sweep(service.clone(), running.clone()));
+    let collection = house.metrics.collection.clone();
+    tokio::spawn(sweep(service.clone(), collection, config.gc_grace, config.gc_rate, running.clone()));
     tokio::spawn(count(service.clone(), running.clone()));
     let counted = service.clone();
     let operator = service.clone();
@@ -216,15 +219,39 @@ async fn store_counts(service: &Service) {
     }
 }
 
-async fn sweep(service: Service, mut running: Running) {
+/// The collector: rounds without a pause while there is something to do, but no faster than `rate` things a second.
+async fn sweep(service: Service, metrics: Collection, grace: Duration, rate: u64, mut running: Running) {
+    let interval = (grace / 4).clamp(SWEEP_INTERVAL_MIN, SWEEP_INTERVAL_MAX);
+    let mut pause = interval;
     loop {
         tokio::select! {
             () = running.left(Phase::Running) => return,
-            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        if let Err(error) = service.sweep().await {
-            let error = anyhow::Error::new(error);
-            error!(error = format!("{error:#}"), "removing what expired failed; the next round tries again");
+        pause = interval;
+        match service.sweep().await {
+            Ok(swept) => {
+                metrics.note(&swept);
+                if swept.more {
+                    let done = swept.collected.reviews.saturating_add(swept.files);
+                    pause = Duration::from_millis(done.saturating_mul(1_000) / rate.max(1));
+                    continue;
+                }
+            }
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                error!(
+                    error = format!("{error:#}"),
+                    "removing what expired failed; the next round tries again"
+                );
+            }
+        }
+        match service.gc_status(&Presented::Worker).await {
+            Ok(status) => metrics.show(&status),
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                warn!(error = format!("{error:#}"), "the state of the collector is not known");
+            }
         }
     }
 }

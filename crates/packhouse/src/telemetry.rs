@@ -7,6 +7,7 @@
 //! Left out on purpose: queries and headers are never logged, since tokens travel in them.
 
 mod body;
+mod collection;
 mod exchange;
 pub mod logs;
 mod metrics;
@@ -14,6 +15,7 @@ mod observed;
 mod request_id;
 
 pub use body::{Counted, Sent};
+pub use collection::Collection;
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use observed::{Answered, Inner, Observed};
 pub use request_id::RequestId;

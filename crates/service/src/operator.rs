@@ -1,9 +1,11 @@
 //! The operator's commands: accounts, organizations, tokens, packages. They come over the operator's socket or
 //! from the command line itself, so who gives one holds the data folder; they are callers like all others.
 
+mod gc;
 mod machines;
 mod people;
 
+pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
 
@@ -136,6 +138,8 @@ pub enum Command {
     People(PeopleCommand),
     /// Fine-grained tokens, robots, programs with a code.
     Machines(MachineCommand),
+    /// Garbage collection.
+    Gc(GcCommand),
 }
 
 /// A user or an organization.
@@ -248,6 +252,12 @@ pub enum Answer {
     Robots(Vec<RobotView>),
     /// Why, or why not.
     Explained(Explanation),
+    /// What a round of collection did.
+    GcRound(GcRoundView),
+    /// What collecting now would remove.
+    Garbage(Vec<GarbageView>),
+    /// How collection stands.
+    GcStatus(GcStatusView),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -273,7 +283,10 @@ impl std::fmt::Debug for Answer {
             | Answer::Policy(_)
             | Answer::Teams(_)
             | Answer::Repositories(_)
-            | Answer::Explained(_) => f.write_str("Answer(…)"),
+            | Answer::Explained(_)
+            | Answer::GcRound(_)
+            | Answer::Garbage(_)
+            | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
 }
@@ -341,6 +354,10 @@ impl Service {
     }
 
     async fn try_operate(&self, command: Command) -> Result<Answer, OperatorError> {
+        // A command of many transactions has its own way; the others are one.
+        if let Command::Gc(command) = &command {
+            return self.operate_gc(command).await;
+        }
         let now = self.clock.now();
         let secret = Secret::random().map_err(|_| Fault::Random)?;
         self.catalog
@@ -369,6 +386,7 @@ impl Service {
                     | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
                     Command::People(command) => people::people(tx, &operator, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
+                    Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }
             })
             .await

@@ -25,9 +25,9 @@ pub struct ManifestFound {
 /// A blob that was found, and may be read by who asked.
 #[derive(Clone, Debug)]
 pub struct BlobFound {
-    blob: ReadableBlob,
-    owner: AccountId,
-    public: bool,
+    pub(crate) blob: ReadableBlob,
+    pub(crate) owner: AccountId,
+    pub(crate) public: bool,
 }
 
 impl BlobFound {
@@ -41,7 +41,7 @@ impl BlobFound {
     }
 }
 
-fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
+pub(crate) fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
     Ok(ManifestFound {
         digest: row.digest,
         media_type: row.media_type()?,
@@ -58,26 +58,6 @@ impl Service {
         name: &PackageName,
         reference: &Reference,
     ) -> Result<ManifestFound, PullError> {
-        self.find_manifest(shown, name, reference, true).await
-    }
-
-    /// A manifest without its bytes.
-    pub async fn manifest_head(
-        &self,
-        shown: &Shown,
-        name: &PackageName,
-        reference: &Reference,
-    ) -> Result<ManifestFound, PullError> {
-        self.find_manifest(shown, name, reference, false).await
-    }
-
-    async fn find_manifest(
-        &self,
-        shown: &Shown,
-        name: &PackageName,
-        reference: &Reference,
-        whole: bool,
-    ) -> Result<ManifestFound, PullError> {
         let presented = self.presented(shown)?;
         let (name, asked, now) = (name.clone(), reference.clone(), self.clock.now());
         let follow = self.settings.redirect_renamed;
@@ -85,14 +65,12 @@ impl Service {
             .catalog
             .read(move |tx| {
                 let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
-                let row = if whole { tx.manifest(&may, &asked)? } else { tx.manifest_head(&may, &asked)? };
-                let row = row.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
+                let row =
+                    tx.manifest(&may, &asked)?.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
                 Ok::<_, PullError>((may.package(), row))
             })
             .await?;
-        if whole {
-            self.downloads.note(package, row.version, reference);
-        }
+        self.downloads.note(package, row.version, reference);
         Ok(found(row)?)
     }
 

@@ -44,6 +44,9 @@ pub struct Settings {
     pub downloads_max: u64,
     /// Whether the path that a package had before it was renamed leads to it, for who pulls.
     pub redirect_renamed: bool,
+    /// Seconds that a blob stays which a client was told of, though nothing names it, and that its bytes stay after it
+    /// was collected.
+    pub gc_grace_seconds: u64,
     /// How often somebody may ask.
     pub rates: RateSettings,
 }
@@ -64,6 +67,7 @@ impl Settings {
             deleted_seconds: 30 * 24 * 3600,
             downloads_max: 5_000,
             redirect_renamed: true,
+            gc_grace_seconds: 24 * 3600,
             rates: RateSettings::default(),
         }
     }

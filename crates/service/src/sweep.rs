@@ -2,6 +2,7 @@
 
 use crate::devices::CODE_KEPT_SECONDS;
 use crate::error::Fault;
+use crate::gc::Collected;
 use crate::{Denied, Service};
 use packhouse_access::{Refused, decide_collect};
 use packhouse_catalog::{CatalogError, Presented};
@@ -20,42 +21,96 @@ pub(crate) enum SweepError {
     Catalog(#[from] CatalogError),
 }
 
+/// How long a worker may take to remove the bytes that it claimed, before another one may do it again.
+const CLAIM_SECONDS: u64 = 300;
+
+/// What a round removed.
+#[derive(Clone, Debug, Default)]
+pub struct Swept {
+    /// Storage keys whose bytes are gone.
+    pub files: u64,
+    /// Their bytes, as far as they were known.
+    pub bytes: u64,
+    /// What was collected, whose bytes go later.
+    pub collected: Collected,
+    /// Whether there may be more to do now.
+    pub more: bool,
+}
+
 impl Service {
-    /// One round: at most 200 sessions and 200 files. Returns how many files it removed.
-    ///
-    /// The order: the file and its folder, then the row. A crash in between removes again what is not there.
-    pub async fn sweep(&self) -> Result<usize, Fault> {
-        let now = self.clock.now();
+    /// One round of what a worker does: ends what has expired, collects what nothing needs, and removes bytes whose
+    /// time is over; at most 200 of each.
+    pub async fn sweep(&self) -> Result<Swept, Fault> {
         self.store_uses().await?;
+        self.end_expired().await?;
+        let collected = self.collect(&Presented::Worker).await?;
+        let mut swept = self.remove_trash(&Presented::Worker).await?;
+        swept.more |= collected.more;
+        swept.collected = collected;
+        Ok(swept)
+    }
+
+    async fn end_expired(&self) -> Result<(), Fault> {
+        let now = self.clock.now();
         let codes_until = now.minus_seconds(CODE_KEPT_SECONDS);
-        let due = self
-            .catalog
+        self.catalog
             .write(move |tx| {
                 let worker = crate::access::caller::<SweepError>(tx, &Presented::Worker, now)?;
                 let may = decide_collect(&worker)?;
                 tx.end_expired_uploads(&may, now, BATCH)?;
                 tx.remove_expired_devices(&may, codes_until, BATCH)?;
-                Ok::<_, SweepError>(tx.trash_due(&may, now, BATCH)?)
+                Ok::<_, SweepError>(())
+            })
+            .await
+            .map_err(fault)
+    }
+
+    /// Removes the bytes of at most 200 keys from the trash.
+    ///
+    /// The order: the file and its folder, then the row. A crash in between removes again what is not there.
+    pub async fn remove_trash(&self, by: &Presented) -> Result<Swept, Fault> {
+        let now = self.clock.now();
+        let presented = by.clone();
+        let due = self
+            .catalog
+            .write(move |tx| {
+                let worker = crate::access::caller::<SweepError>(tx, &presented, now)?;
+                let may = decide_collect(&worker)?;
+                Ok::<_, SweepError>(tx.claim_trash(&may, now, now.plus_seconds(CLAIM_SECONDS), BATCH)?)
             })
             .await
             .map_err(fault)?;
+        let mut swept = Swept { more: due.len() == BATCH as usize, ..Swept::default() };
         let mut removed = Vec::new();
+        let mut failed = None;
         for key in due {
-            self.store.remove(&key).await?;
-            removed.push(key);
+            // One that cannot be removed keeps its row, and holds up no other.
+            match self.store.remove(&key).await {
+                Ok(()) => {
+                    swept.files += 1;
+                    swept.bytes = swept.bytes.saturating_add(key.size());
+                    removed.push(key);
+                }
+                Err(error) => failed = Some(error),
+            }
         }
-        let count = removed.len();
-        if count > 0 {
+        if !removed.is_empty() {
+            let presented = by.clone();
             self.catalog
                 .write(move |tx| {
-                    let worker = crate::access::caller::<SweepError>(tx, &Presented::Worker, now)?;
+                    let worker = crate::access::caller::<SweepError>(tx, &presented, now)?;
                     let may = decide_collect(&worker)?;
-                    Ok::<_, SweepError>(tx.forget_trash(&may, &removed)?)
+                    tx.forget_trash(&may, &removed)?;
+                    let bytes = removed.iter().map(packhouse_catalog::TrashedKey::size).sum();
+                    Ok::<_, SweepError>(tx.count_collected(&may, &[("bytes", removed.len() as u64, bytes)])?)
                 })
                 .await
                 .map_err(fault)?;
         }
-        Ok(count)
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(swept),
+        }
     }
 }
 

@@ -92,6 +92,7 @@ impl Service {
         let new = NewUpload::random(digest.algorithm())?;
         let name = name.clone();
         let (now, expires) = self.upload_times();
+        let pinned = self.pinned_until();
         self.catalog
             .write(move |tx| {
                 let into = may_push::<UploadError>(tx, &presented, &name, now)?;
@@ -103,7 +104,7 @@ impl Service {
                 };
                 let facts = packhouse_catalog::ReadTx::facts(tx, &reader, &source)?;
                 if let Ok(source) = decide::<Pull>(&facts)
-                    && tx.mount_blob(&into, &source, &digest, now)?
+                    && tx.mount_blob(&into, &source, &digest, now, pinned)?
                 {
                     return Ok(Mounted::Mounted);
                 }
@@ -330,11 +331,12 @@ impl Service {
         let writer = writer.sync().await?;
         let finished = Finished { digest, size: writer.received() };
         let (now, expires) = self.upload_times();
+        let pinned = self.pinned_until();
         let done = self
             .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
-                Ok::<bool, UploadError>(tx.finish_upload(&may, &upload, &finished, now, expires)?)
+                Ok::<bool, UploadError>(tx.finish_upload(&may, &upload, &finished, now, expires, pinned)?)
             })
             .await?;
         drop(writer);

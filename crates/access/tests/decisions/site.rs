@@ -22,7 +22,7 @@ fn who_may_list_operate_and_collect() {
         ("stranger", "member", "!caller", "!caller"),
         // Administering the site is no operating: that is for who has the machine.
         ("site-admin", "site-admin", "!caller", "!caller"),
-        ("operator", "member", "operator", "!caller"),
+        ("operator", "member", "operator", "operator"),
         ("worker", "!read:packages", "!caller", "worker"),
     ];
     for (kind, list, operate, collect) in table {

@@ -131,7 +131,7 @@ impl Desk {
             .catalog
             .write(move |tx| {
                 let may = push(tx)?;
-                Ok::<_, Trouble>(tx.finish_upload(&may, &before, &finished, NOW, LATER)?)
+                Ok::<_, Trouble>(tx.finish_upload(&may, &before, &finished, NOW, LATER, LATER)?)
             })
             .await
             .unwrap();
@@ -160,7 +160,7 @@ impl Desk {
                 let may = push(tx)?;
                 assert!(tx.cancel_upload(&may, &id, NOW)?);
                 let worker = tx.caller(&Presented::Worker, NOW)?.expect("always");
-                Ok::<_, Trouble>(tx.trash_due(&decide_collect(&worker)?, NOW, 10)?)
+                Ok::<_, Trouble>(tx.claim_trash(&decide_collect(&worker)?, NOW, LATER, 10)?)
             })
             .await
             .unwrap()

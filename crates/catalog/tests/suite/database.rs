@@ -137,9 +137,15 @@ pub(crate) fn end_sessions(url: &str) -> usize {
 
 /// Waits until a session of the catalog waits for another one's lock.
 pub(crate) fn wait_for_a_waiter(url: &str) {
+    let mut waits = waiting(url);
+    wait_for(|| waits());
+}
+
+/// What tells whether a session of the catalog waits for another one's lock.
+pub(crate) fn waiting(url: &str) -> impl FnMut() -> bool {
     let mut client = connect(url);
     let waiting = format!("SELECT pid {SESSIONS} AND wait_event_type = 'Lock'");
-    wait_for(|| !postgres_rows(&mut client, &waiting).is_empty());
+    move || !postgres_rows(&mut client, &waiting).is_empty()
 }
 
 impl Drop for PostgresDatabase {

@@ -58,6 +58,9 @@ pub(crate) use on_every_database;
 /// Connections of a test's catalog: the threads that write, on PostgreSQL.
 pub(crate) const WRITERS: usize = 4;
 
+/// How long a blob stays in a package after it came there, though nothing names it.
+pub(crate) const PIN_SECONDS: u64 = 3_600;
+
 /// One test's catalog.
 pub(crate) struct House {
     // In the order they must go: the catalog's sessions before its database.
@@ -248,7 +251,14 @@ impl House {
         let done = self.write(move |tx| {
             let may = may_change::<Push>(tx, &shows, &path)?;
             let upload = tx.begin_upload(&may, &key, &key, b"state", now, now.plus_seconds(60))?;
-            Ok(tx.finish_upload(&may, &upload, &finished, now, now.plus_seconds(60))?)
+            Ok(tx.finish_upload(
+                &may,
+                &upload,
+                &finished,
+                now,
+                now.plus_seconds(60),
+                now.plus_seconds(PIN_SECONDS),
+            )?)
         });
         assert!(done.unwrap());
         (digest, stored)

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod blobs;
+mod collection;
 mod database;
 mod devices;
 mod facts;
@@ -14,6 +15,7 @@ mod manifests;
 mod migrations;
 mod package_records;
 mod packages;
+mod paused;
 mod people;
 mod permissions;
 mod postgres_only;

@@ -166,7 +166,7 @@ fn of_two_that_keep_the_same_new_blob_one_goes_to_the_trash() {
         move |tx: &mut WriteTx<'_, '_>, shows: &packhouse_catalog::Presented, path: &str, key: &str| {
             let may = may_change::<Push>(tx, shows, path)?;
             let upload = tx.begin_upload(&may, key, key, &[], Micros(1), Micros(9))?;
-            Ok(tx.finish_upload(&may, &upload, &finished, Micros(2), Micros(9))?)
+            Ok(tx.finish_upload(&may, &upload, &finished, Micros(2), Micros(9), Micros(99))?)
         };
     let (first, second) = (mona.shows.clone(), hubot.shows.clone());
     let ((one, _), (two, _)) = meet(
@@ -208,7 +208,7 @@ fn finish(
 ) -> Done<bool> {
     let may = crate::house::may::<Push>(tx, shows, PATH)?;
     let finished = Finished { digest: sha256(bytes), size: bytes.len() as u64 };
-    Ok(tx.finish_upload(&may, before, &finished, Micros(2), Micros(1_000))?)
+    Ok(tx.finish_upload(&may, before, &finished, Micros(2), Micros(1_000), Micros(2_000))?)
 }
 
 #[test]

@@ -63,6 +63,17 @@ impl House {
         }
     }
 
+    /// Whether the answer has come; it is kept.
+    pub(crate) fn is_answered<T: 'static>(&self, started: &mut Started<T>) -> bool {
+        match self.wait(poll_fn(|context| Poll::Ready(started.0.as_mut().poll(context)))) {
+            Poll::Ready(answer) => {
+                started.0 = Box::pin(ready(answer));
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
     pub(crate) fn answer<T>(&self, started: Started<T>) -> Done<T> {
         self.wait(started.0)
     }
@@ -267,7 +278,14 @@ fn of_many_that_push_the_same_things_all_succeed(house: &House) {
                     }
                     let may = decide::<Push>(&facts)?;
                     let upload = tx.begin_upload(&may, &key, &key, &[], Micros(1), Micros(100))?;
-                    assert!(tx.finish_upload(&may, &upload, &finished, Micros(2), Micros(100))?);
+                    assert!(tx.finish_upload(
+                        &may,
+                        &upload,
+                        &finished,
+                        Micros(2),
+                        Micros(100),
+                        Micros(200)
+                    )?);
                     assert_eq!(tx.missing_blobs(&may, &[finished.digest])?, []);
                     let pushed = tx.put_manifest(&may, &manifest, Micros(3))?;
                     tx.move_tag(&may, &tag("latest"), pushed.version, Micros(4 + number))?;

@@ -55,7 +55,14 @@ fn finish(house: &House, by: &Actor, before: &Upload, digest: Digest, size: u64)
     let (shows, before) = (by.shows.clone(), before.clone());
     let finished = house.write(move |tx| {
         let may = may_change::<Push>(tx, &shows, PATH)?;
-        Ok(tx.finish_upload(&may, &before, &Finished { digest, size }, Micros(50), Micros(1_000))?)
+        Ok(tx.finish_upload(
+            &may,
+            &before,
+            &Finished { digest, size },
+            Micros(50),
+            Micros(1_000),
+            Micros(2_000),
+        )?)
     });
     finished.unwrap()
 }

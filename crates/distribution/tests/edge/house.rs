@@ -197,8 +197,8 @@ impl House {
     }
 
     /// Removes what has expired, as a worker would; how many files that were.
-    pub(crate) async fn sweep(&self) -> usize {
-        self.service.sweep().await.unwrap()
+    pub(crate) async fn sweep(&self) -> u64 {
+        self.service.sweep().await.unwrap().files
     }
 
     /// Where the catalog lies.

@@ -102,6 +102,30 @@ Examples:
         #[command(flatten)]
         flags: OperatorFlags,
     },
+    /// Remove now what nothing needs any more, in place of waiting for the server to do it
+    #[command(after_help = "\
+The server does this by itself, all the time, beside pushes and pulls. What was deleted stays for
+`deleted_retention`; a blob that nothing names stays for `gc_grace`, and its bytes as long again.
+
+Examples:
+  packhouse gc --dry-run      what would go now
+  packhouse gc                until nothing is due
+  packhouse gc status         what waits, what lies in the trash, what was collected")]
+    Gc {
+        #[command(subcommand)]
+        act: Option<GcAct>,
+        /// Only show what would be removed now, at most 5,000 things
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GcAct {
+    /// What waits to be looked at, what lies in the trash, what was collected since the first start
+    Status,
 }
 
 /// Flags of the operator's commands.

@@ -9,7 +9,7 @@ use crate::{serve, socket, telemetry};
 use anyhow::{Context, bail};
 use packhouse_service::operator::{Answer, Command};
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 /// How long to wait for a server that holds the lock but does not listen yet, or no longer.
@@ -33,12 +33,28 @@ pub(super) fn run_quietly(command: Command, flags: &OperatorFlags) -> anyhow::Re
 }
 
 fn ask(command: Command, flags: &OperatorFlags) -> anyhow::Result<Answer> {
-    let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
-    let Loaded { config, .. } = config::load(inputs)?;
-    telemetry::logs::begin(LOG_FILTER, config.log_format)?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(answer(&config, command))
+    Desk::open(flags)?.ask(command)
+}
+
+/// Where commands are given, one or several.
+pub(super) struct Desk {
+    config: Config,
+    runtime: Runtime,
+}
+
+impl Desk {
+    pub(super) fn open(flags: &OperatorFlags) -> anyhow::Result<Self> {
+        let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
+        let Loaded { config, .. } = config::load(inputs)?;
+        telemetry::logs::begin(LOG_FILTER, config.log_format)?;
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
+        Ok(Self { config, runtime })
+    }
+
+    pub(super) fn ask(&self, command: Command) -> anyhow::Result<Answer> {
+        self.runtime.block_on(answer(&self.config, command))
+    }
 }
 
 async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {

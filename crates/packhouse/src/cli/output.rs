@@ -6,8 +6,8 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use packhouse_service::Explanation;
 use packhouse_service::operator::{
-    AccessView, AccountView, Answer, MemberView, PackageAccessView, PackageView, PolicyView, RepositoryView,
-    RobotView, TeamView, TokenView,
+    AccessView, AccountView, Answer, GarbageView, GcRoundView, GcStatusView, MemberView, PackageAccessView,
+    PackageView, PolicyView, RepositoryView, RobotView, TeamView, TokenView,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -76,6 +76,9 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Teams(rows) => serde_json::to_value(rows)?,
         Answer::Repositories(rows) => serde_json::to_value(rows)?,
         Answer::Explained(explanation) => serde_json::to_value(explanation)?,
+        Answer::GcRound(round) => serde_json::to_value(round)?,
+        Answer::Garbage(rows) => serde_json::to_value(rows)?,
+        Answer::GcStatus(status) => serde_json::to_value(status)?,
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -114,6 +117,9 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Teams(rows) => teams(&rows),
         Answer::Repositories(rows) => repositories(&rows),
         Answer::Explained(explanation) => explained(&explanation),
+        Answer::GcRound(round) => gc_round(&round),
+        Answer::Garbage(rows) => garbage(&rows),
+        Answer::GcStatus(status) => gc_status(&status),
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -242,6 +248,103 @@ fn explained(explanation: &Explanation) -> String {
     text
 }
 
+fn gc_round(round: &GcRoundView) -> String {
+    if round.removed.is_empty() && round.files == 0 {
+        return format!("nothing to remove ({} looked at)\n", round.reviews);
+    }
+    let mut table = table(["removed", "count", "bytes"]);
+    for (kind, count) in &round.removed {
+        table.add_row([kind.clone(), count.to_string(), String::new()]);
+    }
+    table.add_row(["collected".to_owned(), String::new(), bytes(round.collected_bytes)]);
+    table.add_row(["files".to_owned(), round.files.to_string(), bytes(round.reclaimed_bytes)]);
+    lines(&mut table)
+}
+
+fn garbage(rows: &[GarbageView]) -> String {
+    let mut table = table(["kind", "package", "digest", "bytes"]);
+    let mut sum = 0_u64;
+    for row in rows {
+        let size = if row.bytes > 0 { bytes(row.bytes) } else { String::new() };
+        let (package, digest) =
+            (row.package.clone().unwrap_or_default(), row.digest.clone().unwrap_or_default());
+        table.add_row([row.kind.clone(), package, digest, size]);
+        sum += row.bytes;
+    }
+    let mut text = rows_or(rows.len(), &mut table, "nothing is due: there is nothing to remove now");
+    if !rows.is_empty() {
+        text.push_str(&format!("\n{} things, {}; nothing was removed\n", rows.len(), bytes(sum)));
+    }
+    text
+}
+
+fn gc_status(status: &GcStatusView) -> String {
+    let mut waiting = table(["to look at", "waiting", "due", "first"]);
+    for row in &status.reviews {
+        waiting.add_row([row.kind.clone(), row.waiting.to_string(), row.due.to_string(), time(row.first_at)]);
+    }
+    let mut text = rows_or(status.reviews.len(), &mut waiting, "nothing waits to be looked at");
+    text.push_str(&format!(
+        "\nin the trash: {} keys, {}; {} of them held by backups or snapshots\n",
+        status.trash_keys,
+        bytes(status.trash_bytes),
+        status.trash_held
+    ));
+    if !status.collected.is_empty() {
+        let mut collected = table(["collected", "count", "bytes"]);
+        for row in &status.collected {
+            let name = if row.kind == "bytes" { "files" } else { &row.kind };
+            collected.add_row([name.to_owned(), row.things.to_string(), bytes(row.bytes)]);
+        }
+        text.push('\n');
+        text.push_str(&lines(&mut collected));
+    }
+    text
+}
+
+/// A number of bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1_000 {
+        return format!("{count} B");
+    }
+    let (mut shown, mut unit) = (count / 100, 0);
+    while shown >= 10_000 && unit + 1 < UNITS.len() {
+        shown /= 1_000;
+        unit += 1;
+    }
+    format!("{}.{} {}", shown / 10, shown % 10, UNITS[unit])
+}
+
+/// What a command that takes longer says while it works: a line on a terminal, nothing elsewhere.
+pub(super) struct Progress(Option<indicatif::ProgressBar>);
+
+impl Progress {
+    pub(super) fn begin(what: &'static str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = indicatif::ProgressBar::new_spinner();
+        bar.set_message(what);
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self(Some(bar))
+    }
+
+    pub(super) fn say(&self, how_far: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(how_far.to_owned());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn rows_or(count: usize, table: &mut Table, none: &str) -> String {
     if count == 0 { format!("{none}\n") } else { lines(table) }
 }
@@ -315,6 +418,21 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["token"], &value["id"]), (&json!("phr_x"), &json!(7)));
         assert_eq!(json_of(Answer::Access(Vec::new())).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn bytes_are_rounded_down_for_people() {
+        for (count, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (999_999, "999.9 kB"),
+            (1_000_000, "1.0 MB"),
+            (12_345_678_901, "12.3 GB"),
+            (u64::MAX, "18446.7 PB"),
+        ] {
+            assert_eq!(bytes(count), shown);
+        }
     }
 
     #[test]

@@ -256,6 +256,25 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
+        name: "gc_grace",
+        section: Section::Content,
+        placeholder: "TIME",
+        allowed: "a number and a unit (s, m, h, d, w or y), such as `24h`, at most ten years",
+        default: Fallback::Value("24h"),
+        about: "How long a blob stays that nothing names, after it was uploaded or mounted or a client that may push \
+                was told that it is there; and how long its bytes stay after that.",
+        secret: false,
+    },
+    Key {
+        name: "gc_rate",
+        section: Section::Content,
+        placeholder: "NUMBER",
+        allowed: "a number from 1 to 1000000",
+        default: Fallback::Value("1000"),
+        about: "Things that the server's collector looks at or removes in a second at the most.",
+        secret: false,
+    },
+    Key {
         name: "deleted_downloads_max",
         section: Section::Content,
         placeholder: "NUMBER",

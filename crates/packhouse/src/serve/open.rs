@@ -59,6 +59,7 @@ fn settings(config: &Config) -> Settings {
         token_seconds: config.token_life.as_secs(),
         rates: config.rates,
         deleted_seconds: config.deleted_retention.as_secs(),
+        gc_grace_seconds: config.gc_grace.as_secs(),
         downloads_max: config.deleted_downloads_max,
         redirect_renamed: config.redirect_renamed,
         ..Settings::new(config.admin.clone())

@@ -1,5 +1,6 @@
 //! Metrics for Prometheus. Label values come from fixed lists, so that no client can make series.
 
+use super::Collection;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -44,6 +45,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Connections that are open.
     pub connections: Gauge,
+    /// What the collector does.
+    pub collection: Collection,
 }
 
 impl Default for Metrics {
@@ -62,6 +65,7 @@ impl Metrics {
         let received = Family::<Place, Counter>::default();
         let sent = Family::<Place, Counter>::default();
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
+        let collection = Collection::default();
 
         let mut registry = Registry::with_prefix("packhouse");
         registry.register(
@@ -78,9 +82,19 @@ impl Metrics {
         registry.register("http_sent_bytes", "Bytes of answers' bodies, as far as sent", sent.clone());
         registry.register("http_requests_in_flight", "Requests being answered", in_flight.clone());
         registry.register("connections", "Open connections", connections.clone());
+        collection.register(&mut registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running program", Info::new(version));
-        Self { registry: Arc::new(registry), requests, seconds, received, sent, in_flight, connections }
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            seconds,
+            received,
+            sent,
+            in_flight,
+            connections,
+            collection,
+        }
     }
 
     /// The text for Prometheus (OpenMetrics 1.0).
