@@ -17,16 +17,19 @@ pub enum BlobError {
         #[source]
         source: io::Error,
     },
-    /// A file is not as long as its row says: it was cut or replaced behind our back.
-    #[error("`{}` has {found} bytes in place of {expected}", path.display())]
+    /// Bytes are not as many as their row says: they were cut or replaced behind our back.
+    #[error("`{place}` has {found} bytes in place of {expected}")]
     Length {
         /// Which.
-        path: PathBuf,
+        place: String,
         /// What the catalog says.
         expected: u64,
         /// What is there.
         found: u64,
     },
+    /// More or fewer bytes came than the length that was checked before.
+    #[error("an open blob changed its length")]
+    Promise,
     /// Another request writes the same upload session.
     #[error("another request writes this upload session")]
     Claimed,
@@ -39,6 +42,9 @@ pub enum BlobError {
     /// A storage key that this program does not make.
     #[error("`{0}` is not a storage key")]
     Key(String),
+    /// What had to be recorded before bytes went out was not.
+    #[error("recording where bytes go")]
+    Journal(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The thread that did it is gone.
     #[error("a blocking task ended early")]
     Ended,
@@ -57,10 +63,12 @@ impl BlobError {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
             BlobError::Length { .. }
+            | BlobError::Promise
             | BlobError::Claimed
             | BlobError::HashState
             | BlobError::Random
             | BlobError::Key(_)
+            | BlobError::Journal(_)
             | BlobError::Ended => false,
         }
     }

@@ -7,10 +7,20 @@ const PREFIX: &str = "blobs/";
 
 /// A new key: 128 random bits, so two uploads never meet.
 pub fn new_key() -> Result<String, BlobError> {
+    let name = random_name()?;
+    Ok(format!("{PREFIX}{}/{name}", &name[..2]))
+}
+
+/// 128 random bits as 32 hex digits.
+pub(crate) fn random_name() -> Result<String, BlobError> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|_| BlobError::Random)?;
-    let name = u128::from_be_bytes(random);
-    Ok(format!("{PREFIX}{:02x}/{name:032x}", random[0]))
+    Ok(format!("{:032x}", u128::from_be_bytes(random)))
+}
+
+/// The folder of a key, for who lists them in order.
+pub(crate) fn fan(key: &str) -> Option<u8> {
+    u8::from_str_radix(key.strip_prefix(PREFIX)?.get(..2)?, 16).ok()
 }
 
 /// Where the bytes of a key lie below the data folder. A key comes out of the catalog, but a file name is

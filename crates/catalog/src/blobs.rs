@@ -31,12 +31,24 @@ impl ReadableBlob {
 
 /// Bytes that no row needs any more. It is all that the blob store removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrashedKey(String);
+pub struct TrashedKey {
+    key: String,
+    store_state: Vec<u8>,
+    epoch: u64,
+}
 
 impl TrashedKey {
     /// Where they lie; for the blob store only.
     pub fn storage_key(&self) -> &str {
-        &self.0
+        &self.key
+    }
+    /// What the blob store recorded of an upload that ended without a blob; empty for all else.
+    pub fn store_state(&self) -> &[u8] {
+        &self.store_state
+    }
+    /// The number of that upload's last lease; 0 for all else.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 }
 
@@ -90,7 +102,10 @@ statement!(
      LIMIT 1"
 );
 statement!(PUT_TRASH, "INSERT INTO trash (storage_key, not_before) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-statement!(TRASH_DUE, "SELECT storage_key FROM trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2");
+statement!(
+    TRASH_DUE,
+    "SELECT storage_key, store_state, lease_epoch FROM trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2"
+);
 statement!(REMOVE_TRASH, "DELETE FROM trash WHERE storage_key = $1");
 
 fn blob(row: &Row<'_>) -> Result<ReadableBlob, CatalogError> {
@@ -143,7 +158,10 @@ impl<'tx> ReadTx<'_, 'tx> {
         now: Micros,
         limit: u32,
     ) -> Result<Vec<TrashedKey>, CatalogError> {
-        self.rows(&TRASH_DUE, &[now.0.into(), Value::Int(limit.into())], |row| row.text(0).map(TrashedKey))
+        self.rows(&TRASH_DUE, &[now.0.into(), Value::Int(limit.into())], |row| {
+            let store_state = row.bytes_or_null(1)?.unwrap_or_default();
+            Ok(TrashedKey { key: row.text(0)?, store_state, epoch: row.size(2)? })
+        })
     }
 }
 
@@ -192,7 +210,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         keys: &[TrashedKey],
     ) -> Result<(), CatalogError> {
         for key in keys {
-            self.execute(&REMOVE_TRASH, &[key.0.as_str().into()])?;
+            self.execute(&REMOVE_TRASH, &[key.key.as_str().into()])?;
         }
         Ok(())
     }

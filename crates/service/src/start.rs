@@ -10,7 +10,7 @@ use crate::rate_limits::{Limits, RateSettings};
 use crate::token_format::Secret;
 use crate::usage::Transfers;
 use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
-use packhouse_blobs::{BlobError, FileStore};
+use packhouse_blobs::{BlobError, BlobStore};
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Micros, NewToken, Presented, SigningKey, TokenKind, WriteTx,
 };
@@ -73,7 +73,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct Service {
     pub(crate) catalog: Catalog,
-    pub(crate) store: FileStore,
+    pub(crate) store: BlobStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) settings: Arc<Settings>,
@@ -135,11 +135,11 @@ impl Service {
     /// Opens the house on a catalog and a store. The first time, makes the administrator.
     pub async fn start(
         catalog: Catalog,
-        store: FileStore,
+        store: BlobStore,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Service, Option<FirstStart>), StartError> {
-        let identity = store.identity()?;
+        let identity = store.identity().await?;
         let now = clock.now();
         let token = Secret::random()?;
         let mut key = vec![0_u8; KEY_BYTES + 8];

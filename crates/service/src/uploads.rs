@@ -11,9 +11,11 @@ use crate::{Service, UploadError};
 use bytes::Bytes;
 use http_body::Body;
 use packhouse_access::{Pull, Push, decide};
-use packhouse_blobs::{Claim, Writer};
-use packhouse_catalog::{Finished, Micros, Presented, Upload, WriteTx};
+use packhouse_blobs::{BlobError, Claim, Journal, Kept, Writer, driver::Work};
+use packhouse_catalog::{Finished, Micros, Placed, Presented, Upload, WriteTx};
 use packhouse_oci::{Algorithm, ContentRange, Digest, Hasher, PackageName};
+use std::fmt;
+use std::sync::Arc;
 
 /// An upload session as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +207,7 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let writer = self.store.writer(&upload, claim).await?;
+        let writer = self.writer(&presented, &name, &upload, claim).await?;
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
@@ -234,15 +236,18 @@ impl Service {
         upload: Upload,
         writer: Writer,
     ) -> Result<Session, UploadError> {
-        let writer = writer.sync().await?;
-        let (received, state) = (writer.received(), writer.hash_state());
+        let (writer, kept) = writer.sync().await?;
+        let (received, state, placed) = (writer.received(), writer.hash_state(), placed(kept));
         let session = Session { id: upload.id.clone(), received };
         let (now, expires) = self.upload_times();
         let recorded = self
             .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
-                Ok::<bool, UploadError>(tx.record_part(&may, &upload, received, &state, expires)?)
+                let recorded = tx.record_part(&may, &upload, received, &state, expires)?;
+                // On files there is nothing more to say.
+                let kept = placed.store_state.is_empty() || tx.keep_placed(&may, &upload, &placed, now)?;
+                Ok::<bool, UploadError>(recorded && kept)
             })
             .await?;
         drop(writer);
@@ -303,7 +308,8 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let writer = self.store.writer(&upload, claim).await?.with_algorithm(digest.algorithm());
+        let writer = self.writer(&presented, &name, &upload, claim).await?;
+        let writer = writer.with_algorithm(digest.algorithm());
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
@@ -326,19 +332,35 @@ impl Service {
             self.end_session(presented, name, upload.id, writer).await?;
             return Err(UploadError::Digest { asked: digest, found });
         }
-        // The order of an acknowledgement: the bytes and their folder, then the row, then the answer.
-        let writer = writer.sync().await?;
+        // The order of an acknowledgement: the bytes (and their folder), then the row, then the answer.
+        let (writer, kept) = writer.finish(digest).await?;
+        let placed = placed(kept);
         let finished = Finished { digest, size: writer.received() };
         let (now, expires) = self.upload_times();
         let done = self
             .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
-                Ok::<bool, UploadError>(tx.finish_upload(&may, &upload, &finished, now, expires)?)
+                let placed_at = upload.clone().placed_at(&placed.key)?;
+                let done = tx.finish_upload(&may, &placed_at, &finished, now, expires)?;
+                let kept = placed.store_state.is_empty() || tx.keep_placed(&may, &upload, &placed, now)?;
+                Ok::<bool, UploadError>(done && kept)
             })
             .await?;
         drop(writer);
         if done { Ok(()) } else { Err(UploadError::Unknown) }
+    }
+
+    async fn writer(
+        &self,
+        presented: &Presented,
+        name: &PackageName,
+        upload: &Upload,
+        claim: Claim,
+    ) -> Result<Writer, UploadError> {
+        let (service, presented) = (self.clone(), presented.clone());
+        let journal = UploadJournal { service, presented, name: name.clone(), upload: upload.clone() };
+        Ok(self.store.writer(upload, claim, Arc::new(journal)).await?)
     }
 
     /// Ends a session without a blob (end-14).
@@ -417,6 +439,46 @@ impl Service {
             self.refuse_too_large(upload.received.saturating_add(expected))?;
         }
         self.refuse_too_large(upload.received.saturating_add(part.length.unwrap_or(0)))
+    }
+}
+
+fn placed(kept: Kept) -> Placed {
+    Placed { store_state: kept.state, key: kept.key, left: kept.left }
+}
+
+/// Records what the blob store must know while a body is received, by the right of who sends it.
+#[derive(Clone)]
+struct UploadJournal {
+    service: Service,
+    presented: Presented,
+    name: PackageName,
+    upload: Upload,
+}
+
+impl fmt::Debug for UploadJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadJournal").field("upload", &self.upload.id).finish_non_exhaustive()
+    }
+}
+
+impl Journal for UploadJournal {
+    fn note(&self, state: Vec<u8>) -> Work<'static, ()> {
+        let Self { service, presented, name, upload } = self.clone();
+        Box::pin(async move {
+            let now = service.clock.now();
+            let noted = service
+                .catalog
+                .write(move |tx| {
+                    let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                    Ok::<bool, UploadError>(tx.keep_state(&may, &upload, &state)?)
+                })
+                .await;
+            match noted {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(BlobError::Claimed),
+                Err(error) => Err(BlobError::Journal(Box::new(error))),
+            }
+        })
     }
 }
 

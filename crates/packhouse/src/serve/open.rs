@@ -3,7 +3,7 @@
 use crate::config::{Config, SparseManifests};
 use crate::lock::DataFolder;
 use anyhow::Context;
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Options, Place};
 use packhouse_service::{Clock, FirstStart, Secret, Service, Settings, SystemClock};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened
     let (catalog, store) = tokio::task::spawn_blocking(move || {
         let catalog =
             Catalog::open(&Options::new(place)).with_context(|| format!("cannot open {where_to}"))?;
-        let store = FileStore::open(&path)
+        let store = BlobStore::files(&path)
             .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?;
         anyhow::Ok((catalog, store))
     })
