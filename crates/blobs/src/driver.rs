@@ -17,11 +17,15 @@ pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send 
 
 /// A place for bytes.
 pub trait Driver: Debug + Send + Sync {
-    /// A name that the place keeps for ever, so that a catalog can tell that its blobs are here. Made when it is
-    /// not there; of several that make it at once, all get the same.
-    fn identity(&self) -> Work<'_, String>;
+    /// A name that the place keeps for ever, so that a catalog can tell that its blobs are here; none when it was
+    /// never used.
+    fn identity(&self) -> Work<'_, Option<String>>;
 
-    /// Whether the place can be reached now: one small question, without a list.
+    /// Gives the place its name; durable when it returns. Which name is decided by the catalog, so that of several
+    /// first starts at once all give the same.
+    fn adopt(&self, identity: String) -> Work<'_, ()>;
+
+    /// Whether the place can be reached now and still has its name: one small question, without a list.
     fn ready(&self) -> Work<'_, ()>;
 
     /// Whether several processes may use the place at once. Sessions are then leased in the catalog.

@@ -34,9 +34,18 @@ impl Files {
 }
 
 impl Driver for Files {
-    fn identity(&self) -> Work<'_, String> {
+    fn identity(&self) -> Work<'_, Option<String>> {
+        let path = self.root.join("blobs").join("identity");
+        Box::pin(blocking(move || match fs::read_to_string(&path) {
+            Ok(identity) => Ok(Some(identity.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(BlobError::file("reading", path)(source)),
+        }))
+    }
+
+    fn adopt(&self, identity: String) -> Work<'_, ()> {
         let root = Arc::clone(&self.root);
-        Box::pin(blocking(move || identity(&root)))
+        Box::pin(blocking(move || adopt(&root, &identity)))
     }
 
     /// The folder's own file: a disk that went away does not have it.
@@ -102,14 +111,8 @@ impl Driver for Files {
     }
 }
 
-fn identity(root: &Path) -> Result<String, BlobError> {
+fn adopt(root: &Path, identity: &str) -> Result<(), BlobError> {
     let path = root.join("blobs").join("identity");
-    match fs::read_to_string(&path) {
-        Ok(identity) => return Ok(identity.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(BlobError::file("reading", path)(source)),
-    }
-    let identity = key::random_name()?;
     let unfinished = path.with_extension("new");
     let write = || {
         let mut file = File::create(&unfinished)?;
@@ -118,8 +121,7 @@ fn identity(root: &Path) -> Result<String, BlobError> {
         fs::rename(&unfinished, &path)
     };
     write().map_err(BlobError::file("writing", &path))?;
-    sync_folder(&root.join("blobs"))?;
-    Ok(identity)
+    sync_folder(&root.join("blobs"))
 }
 
 /// Folder by folder, so that a page holds the names of one folder at the most.

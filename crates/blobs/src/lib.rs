@@ -18,12 +18,14 @@ mod error;
 mod files;
 mod key;
 mod reader;
+mod s3;
 mod store;
 mod writer;
 
 pub use driver::{Journal, Kept, Stored};
 pub use error::BlobError;
-pub use key::new_key;
+pub use key::{new_identity, new_key};
 pub use reader::Reader;
+pub use s3::{S3Keys, S3Settings};
 pub use store::{BlobStore, Claim, LIST_MAX};
 pub use writer::Writer;

@@ -2,6 +2,7 @@
 
 use crate::driver::{Driver, Extent, Journal, Removal, Start, Stored};
 use crate::files::Files;
+use crate::s3::{Bucket, S3Settings};
 use crate::{BlobError, Reader, Writer};
 use packhouse_catalog::{ReadableBlob, StoreWalk, TrashedKey, Upload};
 use packhouse_oci::Hasher;
@@ -46,9 +47,20 @@ impl BlobStore {
         BlobStore { driver, claims: Claims::default() }
     }
 
-    /// A name that this store keeps for ever, so that a catalog can tell that its blobs are here.
-    pub async fn identity(&self) -> Result<String, BlobError> {
+    /// In a bucket, which several processes may use.
+    pub fn s3(settings: S3Settings) -> Result<Self, BlobError> {
+        Ok(BlobStore::of(Arc::new(Bucket::open(settings)?)))
+    }
+
+    /// A name that this store keeps for ever, so that a catalog can tell that its blobs are here; none before the
+    /// first start.
+    pub async fn identity(&self) -> Result<Option<String>, BlobError> {
         self.driver.identity().await
+    }
+
+    /// Gives the store its name.
+    pub async fn adopt(&self, identity: &str) -> Result<(), BlobError> {
+        self.driver.adopt(identity.to_owned()).await
     }
 
     /// Whether the store can be reached now.

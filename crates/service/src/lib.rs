@@ -15,6 +15,7 @@ mod downloads;
 mod error;
 mod explain;
 mod identity;
+mod leases;
 mod linking;
 mod lists;
 mod manage;

@@ -3,7 +3,7 @@
 //! The work of a request runs in a task of its own, so a client that goes away never cuts it in half: what was
 //! received is written down, and the session can be resumed.
 
-use crate::access::{caller, may, may_push};
+use crate::access::{caller, may, may_change, may_push};
 use crate::error::Fault;
 use crate::identity::Shown;
 use crate::receive::receive;
@@ -73,7 +73,7 @@ impl Service {
             .await
     }
 
-    fn upload_times(&self) -> (Micros, Micros) {
+    pub(crate) fn upload_times(&self) -> (Micros, Micros) {
         let now = self.clock.now();
         (now, now.plus_seconds(self.settings.upload_idle_seconds_max))
     }
@@ -131,11 +131,13 @@ impl Service {
         self.refuse_too_large(length.unwrap_or(0))?;
         let upload = self.begin(presented.clone(), name.clone(), digest.algorithm()).await?;
         let claim = self.store.claim(&upload.id)?;
+        let upload =
+            if self.store.is_shared() { self.lease(&presented, name, &upload.id).await? } else { upload };
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let id = upload.id.clone();
-            let done =
-                service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body).await;
+            let (id, held) = (upload.id.clone(), upload.clone());
+            let work = service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body);
+            let done = service.under_lease(&held, work).await;
             if done.is_err() {
                 // The client was never told of the session, so nobody will resume it.
                 if let Err(error) = service.cancel(presented, name, id).await {
@@ -190,9 +192,17 @@ impl Service {
         if upload.finished.is_some() {
             return Err(UploadError::Unknown);
         }
-        self.check_part(&upload, part)?;
+        if let Err(refused) = self.check_part(&upload, part) {
+            self.release(&upload, false).await;
+            return Err(refused);
+        }
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.append_claimed(presented, name, upload, claim, part, body).await }).await
+        spawned(async move {
+            let held = upload.clone();
+            let work = service.append_claimed(presented, name, upload, claim, part, body);
+            service.under_lease(&held, work).await
+        })
+        .await
     }
 
     async fn append_claimed<B>(
@@ -273,11 +283,19 @@ impl Service {
         match upload.finished {
             Some(finished) if finished == digest => return self.still_there(presented, name, digest).await,
             Some(_) => return Err(UploadError::Unknown),
-            None => self.check_part(&upload, part)?,
+            None => {}
+        }
+        if let Err(refused) = self.check_part(&upload, part) {
+            self.release(&upload, false).await;
+            return Err(refused);
         }
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await })
-            .await
+        spawned(async move {
+            let held = upload.clone();
+            let work = service.finish_claimed(presented, name, upload, claim, digest, body);
+            service.under_lease(&held, work).await
+        })
+        .await
     }
 
     /// A finished session's blob may have been deleted since: then its 201 would be a lie.
@@ -395,7 +413,7 @@ impl Service {
     async fn cancel(&self, presented: Presented, name: PackageName, id: String) -> Result<bool, UploadError> {
         let now = self.clock.now();
         let cancel = move |tx: &mut WriteTx<'_, '_>| {
-            let may = crate::access::may_change::<Push, UploadError>(tx, &presented, &name, now)?;
+            let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
             Ok::<bool, UploadError>(tx.cancel_upload(&may, &id, now)?)
         };
         self.catalog.write(cancel).await
@@ -410,6 +428,9 @@ impl Service {
         id: &str,
     ) -> Result<(Claim, Upload), UploadError> {
         let claim = self.claim(id);
+        if self.store.is_shared() && claim.is_ok() {
+            return Ok((claim?, self.lease(presented, name, id).await?));
+        }
         let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
         Ok((claim?, upload))
     }
@@ -469,7 +490,7 @@ impl Journal for UploadJournal {
             let noted = service
                 .catalog
                 .write(move |tx| {
-                    let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                    let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
                     Ok::<bool, UploadError>(tx.keep_state(&may, &upload, &state)?)
                 })
                 .await;

@@ -1,11 +1,13 @@
 //! A store with a catalog beside it: only the catalog makes what the store opens and removes.
 
 use bytes::Bytes;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{ObjectStore, ObjectStoreExt};
 use packhouse_access::{
     Granted, Pull, Push, Refused, Scopes, decide, decide_collect, decide_create, decide_operate,
 };
 use packhouse_blobs::driver::Work;
-use packhouse_blobs::{BlobError, BlobStore, Journal, Kept, Stored, Writer, new_key};
+use packhouse_blobs::{BlobError, BlobStore, Journal, Kept, S3Keys, S3Settings, Stored, Writer, new_key};
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Leased, Micros, NewToken, Options, Place, Placed,
     Presented, ReadTx, ReadableBlob, StoreWalk, TokenKind, TrashedKey, Upload, WriteTx,
@@ -13,6 +15,7 @@ use packhouse_catalog::{
 use packhouse_oci::{Algorithm, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const NOW: Micros = Micros(1_000_000);
@@ -46,6 +49,14 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
             async fn $clause() { super::$clause(&mut $crate::desk::Desk::files().await).await; })+
         }
+        mod s3 {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $clause() {
+                if let Some(mut desk) = $crate::desk::Desk::s3().await {
+                    super::$clause(&mut desk).await;
+                }
+            })+
+        }
     };
 }
 pub(crate) use on_every_store;
@@ -54,6 +65,34 @@ pub(crate) struct Desk {
     pub(crate) store: BlobStore,
     catalog: Catalog,
     folder: TempDir,
+    bucket: Option<S3Settings>,
+}
+
+/// Parts as small as S3 takes them.
+pub(crate) const PART_BYTES: usize = 5 << 20;
+
+/// A prefix of its own in the bucket that `cargo xtask test` made. None at a desk without one; in CI it must be there.
+fn bucket() -> Option<S3Settings> {
+    let variable = |name: &str| std::env::var(format!("PACKHOUSE_TEST_S3_{name}"));
+    let Ok(endpoint) = variable("ENDPOINT") else {
+        assert!(std::env::var_os("CI").is_none(), "PACKHOUSE_TEST_S3_ENDPOINT names no engine");
+        return None;
+    };
+    let name = new_key().unwrap();
+    Some(S3Settings {
+        endpoint: Some(endpoint),
+        bucket: variable("BUCKET").unwrap(),
+        region: variable("REGION").unwrap(),
+        prefix: format!("{}/", name.rsplit_once('/').unwrap().1),
+        keys: Some(S3Keys {
+            access_key: variable("ACCESS_KEY").unwrap(),
+            secret_key: variable("SECRET_KEY").unwrap(),
+        }),
+        path_style: true,
+        redirect: Some(Duration::from_secs(60)),
+        part_bytes: 1,
+        layer_bytes_max: 1 << 30,
+    })
 }
 
 /// A session being written, as a request sees it.
@@ -114,6 +153,16 @@ impl Desk {
     pub(crate) async fn files() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = BlobStore::files(folder.path()).unwrap();
+        Desk::new(folder, store, None).await
+    }
+
+    pub(crate) async fn s3() -> Option<Self> {
+        let settings = bucket()?;
+        let store = BlobStore::s3(settings.clone()).unwrap();
+        Some(Desk::new(tempfile::tempdir().unwrap(), store, Some(settings)).await)
+    }
+
+    async fn new(folder: TempDir, store: BlobStore, bucket: Option<S3Settings>) -> Self {
         let catalog =
             Catalog::open(&Options::new(Place::Sqlite(folder.path().join("catalog.sqlite")))).unwrap();
         catalog
@@ -136,17 +185,28 @@ impl Desk {
             })
             .await
             .unwrap();
-        Desk { store, catalog, folder }
+        Desk { store, catalog, folder, bucket }
     }
 
     /// Another store of the same kind, with a catalog of its own.
     pub(crate) async fn another(&self) -> Self {
-        Desk::files().await
+        match &self.bucket {
+            None => Desk::files().await,
+            Some(_) => Desk::s3().await.unwrap(),
+        }
+    }
+
+    /// As another node sees the same: nothing is shared but the catalog and the place of the bytes.
+    pub(crate) fn node(&self) -> BlobStore {
+        match &self.bucket {
+            None => BlobStore::files(self.folder.path()).unwrap(),
+            Some(settings) => BlobStore::s3(settings.clone()).unwrap(),
+        }
     }
 
     /// As after a restart: nothing is in memory.
     pub(crate) fn reopen_store(&mut self) {
-        self.store = BlobStore::files(self.folder.path()).unwrap();
+        self.store = self.node();
     }
 
     pub(crate) async fn begin(&self, algorithm: Algorithm) -> Upload {
@@ -163,9 +223,13 @@ impl Desk {
 
     /// As a request does: the claim of this process, the lease where several share the store, then the writer.
     pub(crate) async fn open(&self, upload: &Upload) -> Result<Pen, BlobError> {
-        let claim = self.store.claim(&upload.id)?;
-        let upload = if self.store.is_shared() { self.lease(upload).await? } else { upload.clone() };
-        let writer = self.store.writer(&upload, claim, self.journal(&upload)).await?;
+        self.open_at(&self.store, upload).await
+    }
+
+    pub(crate) async fn open_at(&self, store: &BlobStore, upload: &Upload) -> Result<Pen, BlobError> {
+        let claim = store.claim(&upload.id)?;
+        let upload = if store.is_shared() { self.lease(upload).await? } else { upload.clone() };
+        let writer = store.writer(&upload, claim, self.journal(&upload)).await?;
         Ok(Pen { upload, writer })
     }
 
@@ -297,12 +361,44 @@ impl Desk {
 
     /// Replaces what lies under a key, behind the store's back.
     pub(crate) async fn overwrite(&self, key: &str, content: &[u8]) {
-        std::fs::write(self.path(key), content).unwrap();
+        match self.client() {
+            None => std::fs::write(self.path(key), content).unwrap(),
+            Some(client) => drop(client.put(&self.object(key), content.to_vec().into()).await.unwrap()),
+        }
     }
 
     /// Removes what lies under a key, behind the store's back.
     pub(crate) async fn erase(&self, key: &str) {
-        std::fs::remove_file(self.path(key)).unwrap();
+        match self.client() {
+            None => std::fs::remove_file(self.path(key)).unwrap(),
+            Some(client) => client.delete(&self.object(key)).await.unwrap(),
+        }
+    }
+
+    pub(crate) fn object(&self, key: &str) -> object_store::path::Path {
+        format!("{}{key}", self.bucket.as_ref().unwrap().prefix).into()
+    }
+
+    /// The bucket without our store.
+    pub(crate) fn client(&self) -> Option<AmazonS3> {
+        let settings = self.bucket.as_ref()?;
+        let keys = settings.keys.clone().unwrap();
+        let client = AmazonS3Builder::new()
+            .with_endpoint(settings.endpoint.clone().unwrap())
+            .with_allow_http(true)
+            .with_bucket_name(&settings.bucket)
+            .with_region(&settings.region)
+            .with_access_key_id(keys.access_key)
+            .with_secret_access_key(keys.secret_key)
+            .with_disable_bulk_delete(true);
+        Some(client.build().unwrap())
+    }
+
+    /// Removes what lies in the trash, as the sweep does.
+    pub(crate) async fn sweep(&self) {
+        for trashed in self.trash().await {
+            self.store.remove(&trashed).await.unwrap();
+        }
     }
 
     pub(crate) fn path(&self, key: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, on_every_store};
 use bytes::Bytes;
-use packhouse_blobs::{BlobError, BlobStore};
+use packhouse_blobs::{BlobError, BlobStore, new_identity};
 use packhouse_oci::Algorithm;
 
 on_every_store!(
@@ -16,12 +16,14 @@ on_every_store!(
 );
 
 async fn its_identity_stays(desk: &mut Desk) {
-    let identity = desk.store.identity().await.unwrap();
-    assert_eq!(identity.len(), 32);
+    assert_eq!(desk.store.identity().await.unwrap(), None);
+    assert!(desk.store.ready().await.is_err(), "a store without a name is none that we started with");
+    let identity = new_identity().unwrap();
+    desk.store.adopt(&identity).await.unwrap();
     desk.reopen_store();
-    assert_eq!(desk.store.identity().await.unwrap(), identity);
+    assert_eq!(desk.store.identity().await.unwrap(), Some(identity));
     let other = desk.another().await;
-    assert_ne!(other.store.identity().await.unwrap(), identity);
+    assert_eq!(other.store.identity().await.unwrap(), None);
 }
 
 /// pnpm#14629: concurrent requests on one session interleaved their bytes.
@@ -58,7 +60,7 @@ async fn what_is_removed_is_gone_and_removing_it_again_is_well(desk: &mut Desk) 
 
 async fn all_that_lies_there_is_listed_in_order_by_pages(desk: &mut Desk) {
     // The identity is the store's own, and no blob.
-    desk.store.identity().await.unwrap();
+    desk.store.adopt("0").await.unwrap();
     let mut made = Vec::new();
     for number in 0..7_u8 {
         let blob = desk.blob(&vec![number; usize::from(number)]).await;
@@ -82,7 +84,7 @@ async fn what_lies_under_a_key_is_told(desk: &mut Desk) {
 }
 
 async fn a_store_that_is_there_is_ready(desk: &mut Desk) {
-    desk.store.identity().await.unwrap();
+    desk.store.adopt("0").await.unwrap();
     desk.store.ready().await.unwrap();
 }
 
@@ -108,7 +110,7 @@ async fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_disk_that_went_away_is_not_ready() {
     let desk = Desk::files().await;
-    desk.store.identity().await.unwrap();
+    desk.store.adopt("0").await.unwrap();
     std::fs::rename(desk.root().join("blobs"), desk.root().join("elsewhere")).unwrap();
     assert!(desk.store.ready().await.is_err());
 }
@@ -144,9 +146,9 @@ async fn a_request_that_goes_away_keeps_its_claim_until_its_bytes_are_written() 
 async fn an_identity_that_was_half_written_is_none() {
     let desk = Desk::files().await;
     std::fs::write(desk.root().join("blobs/identity.new"), "half").unwrap();
-    let identity = desk.store.identity().await.unwrap();
-    assert_eq!(identity.len(), 32);
-    assert_eq!(desk.store.identity().await.unwrap(), identity);
+    assert_eq!(desk.store.identity().await.unwrap(), None);
+    desk.store.adopt("whole").await.unwrap();
+    assert_eq!(desk.store.identity().await.unwrap().as_deref(), Some("whole"));
 }
 
 #[test]
