@@ -28,10 +28,20 @@ pub enum Catalog {
     Postgres,
 }
 
+/// Where the blobs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Files in the data folder.
+    Files,
+    /// The bucket that the variables `PACKHOUSE_TEST_S3_…` name, below a prefix of the house's own.
+    S3,
+}
+
 /// What is asked of a house before it opens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HouseBuilder {
     catalog: Catalog,
+    store: Store,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     wrapper: Vec<OsString>,
@@ -56,6 +66,13 @@ impl HouseBuilder {
     #[must_use]
     pub fn catalog(mut self, catalog: Catalog) -> Self {
         self.catalog = catalog;
+        self
+    }
+
+    /// Chooses the place of the blobs; files if nobody asks.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
         self
     }
 
@@ -114,9 +131,13 @@ impl HouseBuilder {
     pub fn prepare(mut self) -> House {
         let folder =
             tempfile::Builder::new().prefix("packhouse-test-").tempdir().expect("a temporary folder");
-        let database = (self.catalog == Catalog::Postgres).then(Database::create);
+        let database = (self.catalog == Catalog::Postgres).then(|| Arc::new(Database::create()));
         if let Some(database) = &database {
             self.environment.push(("PACKHOUSE_DATABASE_URL".to_owned(), database.url.clone()));
+        }
+        if self.store == Store::S3 {
+            // In front as well: a test may name an address of its own for the bucket.
+            self.environment.splice(0..0, bucket());
         }
         if !self.limits {
             // In front: what a test asks for itself comes after it and wins.
@@ -150,7 +171,7 @@ pub struct House {
     first_words: Vec<String>,
     plan: HouseBuilder,
     /// Held to be dropped after the program has ended, as all fields are dropped after [`House::drop`].
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
     folder: TempDir,
 }
 
@@ -167,11 +188,37 @@ impl House {
     pub fn builder() -> HouseBuilder {
         HouseBuilder {
             catalog: Catalog::Sqlite,
+            store: Store::Files,
             environment: Vec::new(),
             arguments: Vec::new(),
             wrapper: Vec::new(),
             tls: false,
             limits: false,
+        }
+    }
+
+    /// Another node of the same registry, not yet open: the same catalog and bucket, a data folder of its own.
+    #[track_caller]
+    #[must_use]
+    pub fn node(&self) -> Self {
+        self.node_with(&[])
+    }
+
+    /// As [`House::node`], with other words in its environment.
+    #[track_caller]
+    #[must_use]
+    pub fn node_with(&self, environment: &[(&str, &str)]) -> Self {
+        let mut plan = self.plan.clone();
+        plan.environment
+            .extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        House {
+            server: None,
+            address: String::new(),
+            said: Arc::default(),
+            first_words: Vec::new(),
+            database: self.database.clone(),
+            plan,
+            folder: tempfile::Builder::new().prefix("packhouse-test-").tempdir().expect("a temporary folder"),
         }
     }
 
@@ -364,7 +411,21 @@ impl Drop for House {
     }
 }
 
-/// A database that lives as long as its house.
+/// The settings of the tests' bucket, with a prefix that nobody else has.
+#[track_caller]
+fn bucket() -> Vec<(String, String)> {
+    let of = |name: &str| {
+        std::env::var(format!("PACKHOUSE_TEST_S3_{name}"))
+            .expect("PACKHOUSE_TEST_S3_… name an S3 engine: `cargo xtask test` starts one and sets them")
+    };
+    let mut settings: Vec<(String, String)> = ["ENDPOINT", "BUCKET", "REGION", "ACCESS_KEY", "SECRET_KEY"]
+        .map(|name| (format!("PACKHOUSE_S3_{name}"), of(name)))
+        .into();
+    settings.push(("PACKHOUSE_S3_PREFIX".to_owned(), format!("house-{}", crate::image::random_hex(8))));
+    settings
+}
+
+/// A database that lives as long as its house, and the other nodes of it.
 #[derive(Debug)]
 struct Database {
     server: String,

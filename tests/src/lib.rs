@@ -55,7 +55,7 @@ pub mod wait;
 pub use build::{Artifact, Index};
 pub use caller::{Answer, Caller, Contents};
 pub use daemon::Daemon;
-pub use house::{Catalog, House, HouseBuilder};
+pub use house::{Catalog, House, HouseBuilder, Store};
 pub use image::{Blob, Image};
 pub use operator::User;
 pub use program::{Finished, Program};

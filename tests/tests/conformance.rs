@@ -1,4 +1,5 @@
-//! The official conformance program of the distribution spec, as a user with a token, on both catalogs.
+//! The official conformance program of the distribution spec, as a user with a token, on both catalogs and both places
+//! for blobs.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -8,16 +9,26 @@
 
 use std::time::Duration;
 
-use packhouse_tests::{Catalog, House, Image, Program, tool};
+use packhouse_tests::{Catalog, House, Image, Program, Store, tool};
 
 #[test]
 fn conformance_on_sqlite() {
-    passes_everything(Catalog::Sqlite);
+    passes_everything(Catalog::Sqlite, Store::Files);
 }
 
 #[test]
 fn conformance_on_postgres() {
-    passes_everything(Catalog::Postgres);
+    passes_everything(Catalog::Postgres, Store::Files);
+}
+
+#[test]
+fn conformance_on_sqlite_and_a_bucket() {
+    passes_everything(Catalog::Sqlite, Store::S3);
+}
+
+#[test]
+fn conformance_on_postgres_and_a_bucket() {
+    passes_everything(Catalog::Postgres, Store::S3);
 }
 
 /// What the conformance program wants allowed is refused unless the operator allows it.
@@ -38,8 +49,9 @@ fn a_manifest_with_a_missing_layer_is_refused_by_default() {
 }
 
 #[track_caller]
-fn passes_everything(catalog: Catalog) {
-    let house = House::builder().catalog(catalog).env("PACKHOUSE_SPARSE_MANIFESTS", "allow").start();
+fn passes_everything(catalog: Catalog, store: Store) {
+    let house =
+        House::builder().catalog(catalog).store(store).env("PACKHOUSE_SPARSE_MANIFESTS", "allow").start();
     let user = house.user("conformance");
     let desk = tempfile::tempdir().unwrap();
 
@@ -63,10 +75,10 @@ fn passes_everything(catalog: Catalog) {
         .unwrap_or_else(|error| panic!("no results ({error}) from {run}"));
     let counts = ["failures", "errors", "skipped", "disabled"].map(|what| (what, count(&junit, what)));
     let tests = count(&junit, "tests");
-    println!("{catalog:?}: {tests} tests, {counts:?}");
+    println!("{catalog:?} and {store:?}: {tests} tests, {counts:?}");
     assert!(
         counts.iter().all(|(_, count)| *count == 0),
-        "{counts:?} of {tests} tests on {catalog:?}:\n{}\n{}",
+        "{counts:?} of {tests} tests on {catalog:?} and {store:?}:\n{}\n{}",
         not_passed(&junit).join("\n"),
         house.log().lines().filter(|line| line.contains("ERROR")).collect::<Vec<_>>().join("\n"),
     );

@@ -1,8 +1,9 @@
 //! `cargo xtask`: the chores of this repository, in Rust so that a desk and CI run the same.
 //!
 //! `cargo xtask test` is the test command of the README. It sets up what the tests need (real clients, a
-//! PostgreSQL), runs every check, goes on after a failed one, and ends with the line `N passed, N failed`.
+//! PostgreSQL, a Garage), runs every check, goes on after a failed one, and ends with the line `N passed, N failed`.
 
+mod garage;
 mod postgres;
 mod run;
 mod steps;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::garage::Garage;
 use crate::postgres::Postgres;
 use crate::run::{loudly, stopped};
 use crate::tools::Tools;
@@ -24,7 +25,7 @@ pub(crate) enum Step {
     Deny,
     /// The release build.
     Build,
-    /// The tests of every crate, with the catalog on SQLite and on PostgreSQL.
+    /// The tests of every crate, with the catalog on SQLite and on PostgreSQL and the blobs on files and in a bucket.
     Unit,
     /// The release build with real clients, the conformance program, crashes.
     E2e,
@@ -62,6 +63,9 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("compose::", &["busybox", "containerd", "docker", "docker-compose", "dockerd", "runc"], true),
     ("conformance_on_", &["conformance"], false),
     ("conformance_on_postgres", &["postgresql"], false),
+    ("and_a_bucket", &["garage"], false),
+    ("_nodes_", &["garage", "postgresql"], false),
+    ("sent_to_the_bucket", &["garage", "skopeo"], false),
     ("crane::", &["busybox", "crane"], false),
     ("cri::", &["busybox", "containerd", "crane", "ctr", "runc"], true),
     ("ctr::", &["busybox", "containerd", "ctr"], true),
@@ -107,6 +111,7 @@ struct Session {
     words: Vec<String>,
     tools: Tools,
     postgres: Option<Postgres>,
+    garage: Option<Garage>,
     counts: Counts,
 }
 
@@ -123,6 +128,7 @@ pub(crate) fn test(only: &[Step], words: &[String]) -> anyhow::Result<bool> {
         words: words.to_owned(),
         tools: Tools::default(),
         postgres: None,
+        garage: None,
         counts: Counts::default(),
     };
     let mut wanted = Step::value_variants().to_vec();
@@ -151,6 +157,7 @@ pub(crate) fn test(only: &[Step], words: &[String]) -> anyhow::Result<bool> {
         outcomes.push(Outcome { step, passed, note, took });
     }
     drop(session.postgres.take());
+    drop(session.garage.take());
     Ok(session.table(&outcomes))
 }
 
@@ -197,6 +204,18 @@ impl Session {
                 }
             }
         }
+        if let Some(program) = self.tools.path("garage") {
+            match Garage::start(program) {
+                Ok(garage) => {
+                    println!("Garage, three nodes");
+                    self.garage = Some(garage);
+                }
+                Err(error) => {
+                    println!("not here: a running Garage ({error:#})");
+                    missing.push("a running Garage");
+                }
+            }
+        }
         let left_out = self.left_out();
         if missing.is_empty() && left_out.is_empty() {
             return Ok((true, String::new()));
@@ -217,6 +236,9 @@ impl Session {
         let mut names: Vec<&str> = NEEDS.iter().filter(cannot).map(|(name, ..)| *name).collect();
         if self.postgres.is_none() && !names.contains(&"conformance_on_postgres") {
             names.push("conformance_on_postgres");
+        }
+        if self.garage.is_none() {
+            names.extend(["and_a_bucket", "_nodes_", "sent_to_the_bucket"]);
         }
         names
     }
@@ -252,6 +274,9 @@ impl Session {
         command.arg("--").args(&self.words).args(skipped);
         if let Some(postgres) = &self.postgres {
             command.env("PACKHOUSE_TEST_DATABASE_URL", postgres.url());
+        }
+        for (variable, value) in self.garage.iter().flat_map(Garage::variables) {
+            command.env(variable, value);
         }
         for (variable, path) in self.tools.variables() {
             command.env(variable, path);

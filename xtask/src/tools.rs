@@ -33,6 +33,9 @@ const GH_CURRENT: &str = "v2.86.0";
 
 const CARGO_DENY: &str = "0.20.2";
 
+/// The S3 engine. Its licence (AGPL) lets it be run; none of it is linked.
+const GARAGE: &str = "2.5.0";
+
 /// Debian's packages, and the programs in them that the tests call by name.
 const DEBIAN: &[(&str, &[&str])] = &[
     ("buildah", &["buildah"]),
@@ -87,6 +90,7 @@ impl Tools {
         }
         tools.note("gh-current", gh_current(&shelf));
         tools.note("cargo-deny", cargo_deny(&shelf));
+        tools.note("garage", garage(&shelf));
         tools.note("npm-modules", npm_modules(&shelf));
         tools.note("python", python(&shelf));
         if crate::run::stopped() {
@@ -221,6 +225,17 @@ fn cargo_deny(shelf: &Path) -> anyhow::Result<PathBuf> {
     built_once(shelf, "cargo-deny", CARGO_DENY, "cargo-deny", |folder| {
         let mut command = Command::new("cargo");
         command.args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY, "--root"]).arg(folder);
+        // Its own build folder: not a target of this workspace.
+        command.env_remove("CARGO_TARGET_DIR");
+        command
+    })
+}
+
+fn garage(shelf: &Path) -> anyhow::Result<PathBuf> {
+    built_once(shelf, "garage", GARAGE, "garage", |folder| {
+        let mut command = Command::new("cargo");
+        command.args(["install", "garage", "--locked", "--version", GARAGE, "--no-default-features"]);
+        command.args(["--features", "bundled-libs,sqlite", "--root"]).arg(folder);
         // Its own build folder: not a target of this workspace.
         command.env_remove("CARGO_TARGET_DIR");
         command

@@ -17,16 +17,19 @@ pub enum BlobError {
         #[source]
         source: io::Error,
     },
-    /// A file is not as long as its row says: it was cut or replaced behind our back.
-    #[error("`{}` has {found} bytes in place of {expected}", path.display())]
+    /// Bytes are not as many as their row says: they were cut or replaced behind our back.
+    #[error("`{place}` has {found} bytes in place of {expected}")]
     Length {
         /// Which.
-        path: PathBuf,
+        place: String,
         /// What the catalog says.
         expected: u64,
         /// What is there.
         found: u64,
     },
+    /// More or fewer bytes came than the length that was checked before.
+    #[error("an open blob changed its length")]
+    Promise,
     /// Another request writes the same upload session.
     #[error("another request writes this upload session")]
     Claimed,
@@ -39,6 +42,33 @@ pub enum BlobError {
     /// A storage key that this program does not make.
     #[error("`{0}` is not a storage key")]
     Key(String),
+    /// A request to the bucket failed.
+    #[error("{doing} `{object}` in the bucket")]
+    Bucket {
+        /// What we were doing.
+        doing: &'static str,
+        /// With what.
+        object: String,
+        /// Why not.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// The bucket cannot be used as it is configured.
+    #[error("the settings of the bucket do not work: {0}")]
+    BucketSettings(String),
+    /// What was recorded of a session's bytes cannot be read, or does not fit them.
+    #[error("what was recorded of an upload session's parts does not fit its bytes")]
+    Parts,
+    /// A session has no number left for another part: too many requests that wrote it broke off.
+    #[error("an upload session has used up its numbers of parts")]
+    PartNumbers,
+    /// The upload in parts of this session is not in the bucket any more: it was completed for a request whose answer
+    /// was lost, with other bytes than these, or the bucket's own rules removed it.
+    #[error("the parts of this upload session are gone")]
+    Gone,
+    /// What had to be recorded before bytes went out was not.
+    #[error("recording where bytes go")]
+    Journal(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The thread that did it is gone.
     #[error("a blocking task ended early")]
     Ended,
@@ -50,6 +80,31 @@ impl BlobError {
         move |source| BlobError::File { doing, path, source }
     }
 
+    pub(crate) fn bucket(
+        doing: &'static str,
+        object: impl Into<String>,
+    ) -> impl FnOnce(object_store::Error) -> BlobError {
+        let object = object.into();
+        move |source| BlobError::Bucket { doing, object, source: Box::new(source) }
+    }
+
+    /// Whether the bucket says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        match self {
+            BlobError::Bucket { source, .. } => matches!(**source, object_store::Error::NotFound { .. }),
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed in a while: the disk was full, or the bucket could not be reached.
+    pub fn passes(&self) -> bool {
+        match self {
+            // The others are what somebody said: no such thing, not allowed, not understood.
+            BlobError::Bucket { source, .. } => matches!(**source, object_store::Error::Generic { .. }),
+            _ => self.is_full(),
+        }
+    }
+
     /// Whether the disk, or the account's share of it, is full.
     pub fn is_full(&self) -> bool {
         match self {
@@ -57,10 +112,17 @@ impl BlobError {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
             BlobError::Length { .. }
+            | BlobError::Promise
             | BlobError::Claimed
             | BlobError::HashState
             | BlobError::Random
             | BlobError::Key(_)
+            | BlobError::Bucket { .. }
+            | BlobError::BucketSettings(_)
+            | BlobError::Parts
+            | BlobError::PartNumbers
+            | BlobError::Gone
+            | BlobError::Journal(_)
             | BlobError::Ended => false,
         }
     }

@@ -7,22 +7,59 @@ const PREFIX: &str = "blobs/";
 
 /// A new key: 128 random bits, so two uploads never meet.
 pub fn new_key() -> Result<String, BlobError> {
-    let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(|_| BlobError::Random)?;
-    let name = u128::from_be_bytes(random);
-    Ok(format!("{PREFIX}{:02x}/{name:032x}", random[0]))
+    let name = random_name()?;
+    Ok(format!("{PREFIX}{}/{name}", &name[..2]))
 }
 
-/// Where the bytes of a key lie below the data folder. A key comes out of the catalog, but a file name is
-/// made of it, so it is looked at again.
-pub(crate) fn path(root: &Path, key: &str) -> Result<PathBuf, BlobError> {
-    let bad = || BlobError::Key(key.chars().take(80).collect());
-    let (fan, name) = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+/// A new name for a store.
+pub fn new_identity() -> Result<String, BlobError> {
+    random_name()
+}
+
+/// 128 random bits as 32 hex digits.
+fn random_name() -> Result<String, BlobError> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|_| BlobError::Random)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(random)))
+}
+
+/// The folder of a key, for who lists them in order.
+pub(crate) fn fan(key: &str) -> Option<u8> {
+    u8::from_str_radix(key.strip_prefix(PREFIX)?.get(..2)?, 16).ok()
+}
+
+/// The two parts of a key. It comes out of the catalog, but names of files and objects are made of it, so it is looked
+/// at again.
+fn parts(key: &str) -> Option<(&str, &str)> {
+    let (fan, name) = key.strip_prefix(PREFIX)?.split_once('/')?;
     let hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if fan.len() != 2 || name.len() != 32 || !hex(fan) || !hex(name) {
-        return Err(bad());
-    }
+    (fan.len() == 2 && name.len() == 32 && hex(fan) && hex(name)).then_some((fan, name))
+}
+
+fn bad(key: &str) -> BlobError {
+    BlobError::Key(key.chars().take(80).collect())
+}
+
+/// Where the bytes of a key lie below the data folder.
+pub(crate) fn path(root: &Path, key: &str) -> Result<PathBuf, BlobError> {
+    let (fan, name) = parts(key).ok_or_else(|| bad(key))?;
     Ok(root.join("blobs").join(fan).join(name))
+}
+
+/// The name of a key's object. A session's small objects have its key, a dot and the number of a lease.
+pub(crate) fn object(prefix: &str, key: &str) -> Result<String, BlobError> {
+    let (session, lease) = key.split_once('.').unwrap_or((key, "1"));
+    let number =
+        lease.len() <= 19 && !lease.starts_with('0') && lease.bytes().all(|byte| byte.is_ascii_digit());
+    if parts(session).is_none() || lease.is_empty() || !number {
+        return Err(bad(key));
+    }
+    Ok(format!("{prefix}{key}"))
+}
+
+/// The small object that the request with the lease of that number may write for a session.
+pub(crate) fn leased(key: &str, epoch: u64) -> String {
+    format!("{key}.{epoch}")
 }
 
 #[cfg(test)]
@@ -34,6 +71,19 @@ mod tests {
         let key = new_key().unwrap();
         assert_eq!(path(Path::new("/d"), &key).unwrap(), Path::new("/d").join(&key));
         assert_ne!(key, new_key().unwrap());
+    }
+
+    #[test]
+    fn an_object_has_the_name_of_a_key_or_of_one_of_its_leases() {
+        let key = new_key().unwrap();
+        assert_eq!(object("a/", &key).unwrap(), format!("a/{key}"));
+        assert_eq!(object("", &leased(&key, 17)).unwrap(), format!("{key}.17"));
+        for bad in ["", "1", "identity", "../x"] {
+            assert!(matches!(object("", bad), Err(BlobError::Key(_))), "{bad}");
+        }
+        for bad in [".", ".0", ".x", ".1.2", ".01", "/1", ".99999999999999999999"] {
+            assert!(matches!(object("", &format!("{key}{bad}")), Err(BlobError::Key(_))), "{bad}");
+        }
     }
 
     #[test]

@@ -1,71 +1,45 @@
-//! Reading a blob: the next piece is read while the last one is sent.
+//! Reading a blob.
 
 use crate::BlobError;
+use crate::driver::Source;
 use bytes::Bytes;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Bytes of one piece. A connection holds two: the one being sent and the one being read.
-const PIECE_BYTES: u64 = 256 << 10;
-
-/// The bytes of an open blob, in pieces. A file that turns out shorter than promised is an error, so the
+/// The bytes of an open blob, in pieces. A blob that turns out shorter or longer than promised is an error, so the
 /// connection ends instead of sending something else.
 #[derive(Debug)]
 pub struct Reader {
-    file: Arc<File>,
-    next: u64,
-    end: u64,
-    ahead: Option<JoinHandle<std::io::Result<Bytes>>>,
+    source: Box<dyn Source>,
+    remaining: u64,
 }
 
 impl Reader {
-    pub(crate) fn new(file: File, first: u64, end: u64) -> Self {
-        Reader { file: Arc::new(file), next: first, end, ahead: None }
+    pub(crate) fn new(source: Box<dyn Source>, length: u64) -> Self {
+        Reader { source, remaining: length }
     }
 
     /// Bytes that are still to come.
     pub fn remaining(&self) -> u64 {
-        self.end.saturating_sub(self.next)
+        self.remaining
     }
 
-    /// The next piece; `None` at the end. `next` counts what was given out.
+    /// The next piece; `None` at the end.
     pub fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BlobError>>> {
-        if self.remaining() == 0 {
+        if self.remaining == 0 {
             return Poll::Ready(None);
         }
-        let ahead = match &mut self.ahead {
-            Some(ahead) => ahead,
-            none => none.insert(read(&self.file, self.next, self.end)),
-        };
-        let piece = match ready!(Pin::new(ahead).poll(context)) {
-            Ok(piece) => piece.map_err(BlobError::file("reading", PathBuf::from("an open blob"))),
-            Err(_) => Err(BlobError::Ended),
-        };
-        self.ahead = None;
-        match &piece {
-            Ok(bytes) => {
-                self.next += bytes.len() as u64;
-                if self.remaining() > 0 {
-                    self.ahead = Some(read(&self.file, self.next, self.end));
+        let piece = match ready!(self.source.poll_piece(context)) {
+            Some(Ok(piece)) => match self.remaining.checked_sub(piece.len() as u64) {
+                Some(left) => {
+                    self.remaining = left;
+                    return Poll::Ready(Some(Ok(piece)));
                 }
-            }
-            Err(_) => self.next = self.end,
-        }
+                None => Err(BlobError::Promise),
+            },
+            Some(Err(error)) => Err(error),
+            None => Err(BlobError::Promise),
+        };
+        self.remaining = 0;
         Poll::Ready(Some(piece))
     }
-}
-
-fn read(file: &Arc<File>, first: u64, end: u64) -> JoinHandle<std::io::Result<Bytes>> {
-    let file = Arc::clone(file);
-    let length = end.saturating_sub(first).min(PIECE_BYTES);
-    spawn_blocking(move || {
-        let mut piece = vec![0_u8; usize::try_from(length).unwrap_or(0)];
-        file.read_exact_at(&mut piece, first)?;
-        Ok(Bytes::from(piece))
-    })
 }

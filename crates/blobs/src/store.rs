@@ -1,27 +1,29 @@
-//! The store's folder: where files are made, opened and removed.
+//! The one door to bytes: it opens, writes and removes what the catalog says may be.
 
-use crate::{BlobError, Reader, Writer, key};
-use packhouse_catalog::{ReadableBlob, TrashedKey, Upload};
+use crate::driver::{Driver, Extent, Journal, Removal, Start, Stored};
+use crate::files::Files;
+use crate::s3::{Bucket, S3Settings};
+use crate::{BlobError, Reader, Writer};
+use packhouse_catalog::{ReadableBlob, StoreWalk, TrashedKey, Upload};
 use packhouse_oci::Hasher;
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::spawn_blocking;
 
-/// Blobs on files below a data folder that this process alone uses. Cheap to clone.
+/// Most keys of one page of a list.
+pub const LIST_MAX: usize = 1_000;
+
+/// Blobs, wherever they lie. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct FileStore {
-    root: Arc<PathBuf>,
+pub struct BlobStore {
+    driver: Arc<dyn Driver>,
     claims: Claims,
 }
 
 /// The upload sessions that a request writes now. One at a time: two would interleave their bytes.
 type Claims = Arc<Mutex<HashSet<String>>>;
 
-/// The right to write one session's file; given back when dropped.
+/// The right to write one session in this process; given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
     claims: Claims,
@@ -34,40 +36,41 @@ impl Drop for Claim {
     }
 }
 
-impl FileStore {
-    /// Opens the store below `root`, making its folders when they are not there. Blocks.
-    pub fn open(root: &Path) -> Result<Self, BlobError> {
-        let blobs = root.join("blobs");
-        make_folder(&blobs)?;
-        for fan in 0..=255_u8 {
-            make_folder(&blobs.join(format!("{fan:02x}")))?;
-        }
-        sync_folder(&blobs)?;
-        sync_folder(root)?;
-        Ok(FileStore { root: Arc::new(root.to_owned()), claims: Claims::default() })
+impl BlobStore {
+    /// On files below `root`, which this process alone uses. Makes its folders when they are not there. Blocks.
+    pub fn files(root: &Path) -> Result<Self, BlobError> {
+        Ok(BlobStore::of(Arc::new(Files::open(root)?)))
     }
 
-    /// A name that this store keeps for ever, so that a catalog can tell that its blobs are here. Blocks.
-    pub fn identity(&self) -> Result<String, BlobError> {
-        let path = self.root.join("blobs").join("identity");
-        match fs::read_to_string(&path) {
-            Ok(identity) => return Ok(identity.trim().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(BlobError::file("reading", path)(source)),
-        }
-        let mut random = [0_u8; 16];
-        getrandom::fill(&mut random).map_err(|_| BlobError::Random)?;
-        let identity = format!("{:032x}", u128::from_be_bytes(random));
-        let unfinished = path.with_extension("new");
-        let write = || {
-            let mut file = File::create(&unfinished)?;
-            file.write_all(identity.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)
-        };
-        write().map_err(BlobError::file("writing", &path))?;
-        sync_folder(&self.root.join("blobs"))?;
-        Ok(identity)
+    /// On a driver.
+    pub fn of(driver: Arc<dyn Driver>) -> Self {
+        BlobStore { driver, claims: Claims::default() }
+    }
+
+    /// In a bucket, which several processes may use.
+    pub fn s3(settings: S3Settings) -> Result<Self, BlobError> {
+        Ok(BlobStore::of(Arc::new(Bucket::open(settings)?)))
+    }
+
+    /// A name that this store keeps for ever, so that a catalog can tell that its blobs are here; none before the
+    /// first start.
+    pub async fn identity(&self) -> Result<Option<String>, BlobError> {
+        self.driver.identity().await
+    }
+
+    /// Gives the store its name.
+    pub async fn adopt(&self, identity: &str) -> Result<(), BlobError> {
+        self.driver.adopt(identity.to_owned()).await
+    }
+
+    /// Whether the store can be reached now.
+    pub async fn ready(&self) -> Result<(), BlobError> {
+        self.driver.ready().await
+    }
+
+    /// Whether several processes may use the store at once. Upload sessions are then leased in the catalog.
+    pub fn is_shared(&self) -> bool {
+        self.driver.is_shared()
     }
 
     /// Takes the right to write an upload session, by its identifier; [`BlobError::Claimed`] when another request
@@ -82,63 +85,59 @@ impl FileStore {
 
     /// Opens a session for writing after what was acknowledged; bytes beyond that, of a request that was cut
     /// off, are dropped.
-    pub async fn writer(&self, upload: &Upload, claim: Claim) -> Result<Writer, BlobError> {
+    pub async fn writer(
+        &self,
+        upload: &Upload,
+        claim: Claim,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Writer, BlobError> {
         if claim.upload != upload.id {
             return Err(BlobError::Claimed);
         }
-        let path = key::path(&self.root, upload.storage_key())?;
         let hasher = Hasher::resume(&upload.hash_state).map_err(|_| BlobError::HashState)?;
-        let received = upload.received;
-        blocking(move || Writer::open(path, hasher, received, claim)).await
+        let from = Start {
+            key: upload.storage_key().to_owned(),
+            received: upload.received,
+            state: upload.store_state().to_vec(),
+            epoch: upload.epoch(),
+            journal,
+            claim,
+        };
+        Ok(Writer::new(self.driver.write(from).await?, hasher, upload.received))
     }
 
     /// Opens a blob for reading bytes `first..end`. Its length is checked before a byte is promised.
     pub async fn reader(&self, blob: &ReadableBlob, first: u64, end: u64) -> Result<Reader, BlobError> {
-        let path = key::path(&self.root, blob.storage_key())?;
-        let expected = blob.size();
-        let file = blocking(move || {
-            let file = File::open(&path).map_err(BlobError::file("opening", &path))?;
-            let found = file.metadata().map_err(BlobError::file("looking at", &path))?.len();
-            if found != expected { Err(BlobError::Length { path, expected, found }) } else { Ok(file) }
-        })
-        .await?;
-        Ok(Reader::new(file, first, end.min(expected)))
+        let (key, size) = (blob.storage_key().to_owned(), blob.size());
+        let end = end.min(size);
+        let source = self.driver.read(Extent { key, size, first, end }).await?;
+        Ok(Reader::new(source, end.saturating_sub(first)))
+    }
+
+    /// An address where a client reads the blob itself for some seconds, if the store has such a thing.
+    pub async fn address(&self, blob: &ReadableBlob) -> Result<Option<String>, BlobError> {
+        self.driver.address(blob.storage_key()).await
     }
 
     /// Removes bytes for good; what is not there is removed. Durable when it returns, so the row may go.
     pub async fn remove(&self, trashed: &TrashedKey) -> Result<(), BlobError> {
-        let path = key::path(&self.root, trashed.storage_key())?;
-        blocking(move || remove_file(&path)).await
+        let (key, state) = (trashed.storage_key().to_owned(), trashed.store_state().to_vec());
+        self.driver.remove(Removal { key, state, epoch: trashed.epoch() }).await
     }
-}
 
-fn remove_file(path: &Path) -> Result<(), BlobError> {
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        // An earlier try may have ended before its folder was synced: without that the name could come back after
-        // its row is gone.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(BlobError::file("removing", path)(source)),
+    /// What lies in the store behind the key `after`, in byte order, at most [`LIST_MAX`]; fewer only at the end.
+    /// For who compares the store with the catalog, never for a request.
+    pub async fn list(
+        &self,
+        _may: &StoreWalk,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Stored>, BlobError> {
+        self.driver.list(after.map(str::to_owned), limit.clamp(1, LIST_MAX)).await
     }
-    path.parent().map_or(Ok(()), sync_folder)
-}
 
-fn make_folder(path: &Path) -> Result<(), BlobError> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(BlobError::file("making", path)(source)),
+    /// How many bytes lie under a key, if it is there. For who compares, never for a request.
+    pub async fn stat(&self, _may: &StoreWalk, key: &str) -> Result<Option<u64>, BlobError> {
+        self.driver.stat(key.to_owned()).await
     }
-}
-
-/// A file's name is on disk only when its folder is.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), BlobError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(BlobError::file("syncing", path))
-}
-
-/// Disk work never runs on the threads that serve connections.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
-) -> Result<T, BlobError> {
-    spawn_blocking(work).await.unwrap_or(Err(BlobError::Ended))
 }

@@ -49,6 +49,7 @@ mod trash;
 mod uploads;
 mod usage;
 mod versions;
+mod walks;
 mod window;
 
 pub use accounts::{Account, AccountKind, Member};
@@ -76,9 +77,10 @@ pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
 pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind, Used};
 pub use transaction::{ReadTx, WriteTx};
 pub use trash::{TrashTotal, TrashedKey};
-pub use uploads::{Finished, Upload};
+pub use uploads::{Finished, Leased, Placed, Upload};
 pub use usage::Transfer;
 pub use versions::{Listed, Place as VersionsPlace, Version};
+pub use walks::StoreWalk;
 pub use window::Window;
 
 /// Microseconds since 1970 in UTC. Every time in the catalog is one; who calls brings it.

@@ -185,6 +185,9 @@ const HOT: &[(&Statement, &str)] = &[
     (&uploads::UPLOAD, "uploads: uploads_1"),
     (&uploads::RECORD_PART, "uploads: uploads_1"),
     (&uploads::FINISH_UPLOAD, "uploads: uploads_1"),
+    (&uploads::TAKE_LEASE, "uploads: uploads_1"),
+    (&uploads::RENEW_LEASE, "uploads: uploads_1"),
+    (&uploads::KEEP_STATE, "uploads: uploads_1"),
     (&uploads::REMOVE_EXPIRED, "uploads: uploads_1, uploads: uploads_by_expiry"),
 ];
 
@@ -405,6 +408,8 @@ const OTHERS: &[&Statement] = &[
     &tokens::TOKENS,
     &tokens::TOKENS_OF,
     &uploads::INSERT_UPLOAD,
+    &uploads::KEEP_IN_TRASH,
+    &uploads::RELEASE_LEASE,
     &usage::ADD_TRANSFER,
     &usage::STORAGE,
     &usage::TRANSFERRED,

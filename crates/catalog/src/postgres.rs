@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Tries of one transaction, the first included.
 const TRIES_MAX: u32 = 6;
 
+/// How long a connection may be silent while its server owes an answer to the network.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// The advisory lock of the one server whose blobs lie in files of its own.
 const ALONE_LOCK: i64 = 0x7061_636b_686f_7573;
 
@@ -65,6 +68,13 @@ fn connect(config: &Config) -> Result<Client, CatalogError> {
     let mut config = config.clone();
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(10));
+    }
+    // A server that was cut off sends nothing, not even an end: without these a thread would wait for hours.
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE_MAX);
+    }
+    if config.get_keepalives_idle() > SILENCE_MAX {
+        config.keepalives_idle(SILENCE_MAX / 2).keepalives_interval(SILENCE_MAX / 6).keepalives_retries(3);
     }
     let mut client = config.connect(NoTls).map_err(failed)?;
     client.batch_execute(SESSION).map_err(failed)?;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("schema/0001_registry.sql")),
     (2, include_str!("schema/0002_people_and_packages.sql")),
     (3, include_str!("schema/0003_collection.sql")),
+    (4, include_str!("schema/0004_storage.sql")),
 ];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");

@@ -9,12 +9,22 @@ use packhouse_access::{Collect, Granted};
 pub struct TrashedKey {
     key: String,
     size: u64,
+    store_state: Vec<u8>,
+    epoch: u64,
 }
 
 impl TrashedKey {
     /// Where they lie; for the blob store only.
     pub fn storage_key(&self) -> &str {
         &self.key
+    }
+    /// What the blob store recorded of an upload that ended without a blob; empty for all else.
+    pub fn store_state(&self) -> &[u8] {
+        &self.store_state
+    }
+    /// The number of that upload's last lease; 0 for all else.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
     /// How many; 0 where it was never known, as of an upload that was given up.
     pub fn size(&self) -> u64 {
@@ -53,7 +63,7 @@ statement!(
     CLAIM_TRASH,
     "UPDATE trash SET claimed_until = $2 WHERE storage_key IN (
        SELECT t.storage_key FROM trash t WHERE t.not_before <= $1 AND t.claimed_until <= $1 AND t.trashed_at < $3
-       ORDER BY t.not_before LIMIT $4 {skip}) RETURNING storage_key, size"
+       ORDER BY t.not_before LIMIT $4 {skip}) RETURNING storage_key, size, store_state, lease_epoch"
 );
 statement!(REMOVE_TRASH, "DELETE FROM trash WHERE storage_key = $1");
 statement!(NEXT_TRASH, "SELECT not_before FROM trash WHERE not_before >= 0 ORDER BY not_before LIMIT 1");
@@ -109,7 +119,10 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.execute(&END_EXPIRED_HOLDS, &[now.0.into()])?;
         let held = self.held_since(now)?;
         let values = [now.0.into(), until.0.into(), held.0.into(), Value::Int(limit.into())];
-        self.rows(&CLAIM_TRASH, &values, |row| Ok(TrashedKey { key: row.text(0)?, size: row.size(1)? }))
+        self.rows(&CLAIM_TRASH, &values, |row| {
+            let store_state = row.bytes_or_null(2)?.unwrap_or_default();
+            Ok(TrashedKey { key: row.text(0)?, size: row.size(1)?, store_state, epoch: row.size(3)? })
+        })
     }
 
     /// Forgets bytes that were removed.

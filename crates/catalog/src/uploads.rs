@@ -18,6 +18,8 @@ pub struct Upload {
     pub hash_state: Vec<u8>,
     /// The blob it became, once it is finished.
     pub finished: Option<Digest>,
+    store_state: Vec<u8>,
+    epoch: u64,
 }
 
 impl Upload {
@@ -25,6 +27,50 @@ impl Upload {
     pub fn storage_key(&self) -> &str {
         &self.key
     }
+    /// What the blob store asked to be recorded with the bytes.
+    pub fn store_state(&self) -> &[u8] {
+        &self.store_state
+    }
+    /// The number of the lease under which it was read; 0 when it was never leased.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A key that the blob store formed for this session: no session names another one's bytes.
+    fn own<'k>(&self, key: &'k str) -> Result<&'k str, CatalogError> {
+        match key.strip_prefix(self.key.as_str()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('.') => Ok(key),
+            Some(_) | None => Err(CatalogError::Corrupt("storage key")),
+        }
+    }
+
+    /// The session, whose bytes came to lie under a key of its own that the blob store chose.
+    pub fn placed_at(mut self, key: &str) -> Result<Self, CatalogError> {
+        self.own(key)?.clone_into(&mut self.key);
+        Ok(self)
+    }
+}
+
+/// What the blob store made durable, to be recorded in the transaction that acknowledges it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// For the blob store, when it goes on.
+    pub store_state: Vec<u8>,
+    /// Where a finished session's bytes lie: the session's own key, or one that begins with it and a dot.
+    pub key: String,
+    /// Keys of the session, formed likewise, whose bytes are no longer needed.
+    pub left: Vec<String>,
+}
+
+/// What taking a lease came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// The session is the caller's to write.
+    Taken(Upload),
+    /// It has become a blob.
+    Finished(Upload),
+    /// Another request writes it.
+    Held,
 }
 
 /// Bytes that were received, hashed, synced and found to be what the client said.
@@ -43,24 +89,46 @@ statement!(
 );
 statement!(
     UPLOAD,
-    "SELECT id, storage_key, received, hash_state, digest FROM uploads
+    "SELECT id, storage_key, received, hash_state, digest, store_state, lease_epoch FROM uploads
      WHERE id = $1 AND package_id = $2 AND account_id = $3 AND expires_at > $4"
 );
 // Compared and swapped: of two that write one session, one wins and the other learns it.
 statement!(
     RECORD_PART,
-    "UPDATE uploads SET received = $5, hash_state = $6, expires_at = $7
-     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND received = $4 AND digest IS NULL"
+    "UPDATE uploads SET received = $5, hash_state = $6, expires_at = $7, lease_until = 0
+     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND received = $4 AND digest IS NULL AND lease_epoch = $8"
 );
 statement!(
     FINISH_UPLOAD,
-    "UPDATE uploads SET received = $5, digest = $6, expires_at = $7
-     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND received = $4 AND digest IS NULL"
+    "UPDATE uploads SET received = $5, digest = $6, expires_at = $7, lease_until = 0
+     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND received = $4 AND digest IS NULL AND lease_epoch = $8"
 );
 statement!(
     REMOVE_UPLOAD,
     "DELETE FROM uploads WHERE id = $1 AND package_id = $2 AND account_id = $3 AND digest IS NULL
-     RETURNING storage_key"
+     RETURNING storage_key, store_state, lease_epoch"
+);
+// One request at a time, over all nodes, by one clock. A lease that has run out is anyone's: the number tells its holder.
+statement!(
+    TAKE_LEASE,
+    "UPDATE uploads SET lease_epoch = lease_epoch + 1, lease_until = {clock $5} + $6
+     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND expires_at > $4 AND digest IS NULL
+       AND lease_until <= {clock $5}"
+);
+statement!(
+    RENEW_LEASE,
+    "UPDATE uploads SET lease_until = {clock $3} + $4, expires_at = $5
+     WHERE id = $1 AND lease_epoch = $2 AND lease_until > 0 AND digest IS NULL"
+);
+statement!(
+    RELEASE_LEASE,
+    "UPDATE uploads SET lease_until = 0, lease_epoch = lease_epoch - $3
+     WHERE id = $1 AND lease_epoch = $2 AND lease_until > 0 AND digest IS NULL"
+);
+statement!(
+    KEEP_STATE,
+    "UPDATE uploads SET store_state = $5
+     WHERE id = $1 AND package_id = $2 AND account_id = $3 AND lease_epoch = $4"
 );
 // The time is asked of the row itself as well: PostgreSQL looks again at one that it had to wait for, but not at what
 // the inner SELECT found, and a part may just have put its end off.
@@ -68,8 +136,9 @@ statement!(
     REMOVE_EXPIRED,
     "DELETE FROM uploads WHERE expires_at <= $1
        AND id IN (SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)
-     RETURNING storage_key, digest"
+     RETURNING storage_key, digest, store_state, lease_epoch"
 );
+statement!(KEEP_IN_TRASH, "UPDATE trash SET store_state = $2, lease_epoch = $3 WHERE storage_key = $1");
 
 fn upload(row: &Row<'_>) -> Result<Upload, CatalogError> {
     let finished = row.bytes_or_null(4)?.map(|bytes| Digest::from_bytes(&bytes));
@@ -79,11 +148,17 @@ fn upload(row: &Row<'_>) -> Result<Upload, CatalogError> {
         received: row.size(2)?,
         hash_state: row.bytes(3)?,
         finished: finished.map(|digest| digest.ok_or(CatalogError::Corrupt("digest"))).transpose()?,
+        store_state: row.bytes_or_null(5)?.unwrap_or_default(),
+        epoch: row.size(6)?,
     })
 }
 
 fn count(bytes: u64) -> Result<Value<'static>, CatalogError> {
     i64::try_from(bytes).map(Value::Int).map_err(|_| CatalogError::Corrupt("size"))
+}
+
+fn micros(seconds: u64) -> Value<'static> {
+    Value::Int(Micros(0).plus_seconds(seconds).0)
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
@@ -129,6 +204,8 @@ impl<'tx> WriteTx<'_, 'tx> {
             received: 0,
             hash_state: hash_state.to_vec(),
             finished: None,
+            store_state: Vec::new(),
+            epoch: 0,
         })
     }
 
@@ -149,8 +226,83 @@ impl<'tx> WriteTx<'_, 'tx> {
             count(received)?,
             Value::Bytes(hash_state),
             expires_at.0.into(),
+            count(before.epoch)?,
         ];
         Ok(self.execute(&RECORD_PART, &values)? == 1)
+    }
+
+    /// Records what the blob store says of the bytes that the same transaction acknowledges: its state, and what it no
+    /// longer needs, which goes to the trash. `false`: the session is another's by now.
+    pub fn keep_placed(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        before: &Upload,
+        placed: &Placed,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
+        if !self.keep_state(may, before, &placed.store_state)? {
+            return Ok(false);
+        }
+        for key in &placed.left {
+            self.put_trash(before.own(key)?, 0, now, now)?;
+        }
+        Ok(true)
+    }
+
+    /// Records what the blob store must know before bytes go out. `false`: the session is another's by now.
+    pub fn keep_state(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        before: &Upload,
+        store_state: &[u8],
+    ) -> Result<bool, CatalogError> {
+        let values = [
+            before.id.as_str().into(),
+            may.package().0.into(),
+            owner(may),
+            count(before.epoch)?,
+            Value::Bytes(store_state),
+        ];
+        Ok(self.execute(&KEEP_STATE, &values)? == 1)
+    }
+
+    /// Takes the lease of a session, which `seconds` later is anyone's again; none when the caller has no such session.
+    pub fn lease_upload(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        id: &str,
+        now: Micros,
+        seconds: u64,
+    ) -> Result<Option<Leased>, CatalogError> {
+        let (package, owner) = (may.package().0.into(), owner(may));
+        let values = [id.into(), package, owner, now.0.into(), now.0.into(), micros(seconds)];
+        let taken = self.execute(&TAKE_LEASE, &values)? == 1;
+        let found = self.upload(may, id, now)?;
+        Ok(found.map(|upload| match (taken, upload.finished) {
+            (true, _) => Leased::Taken(upload),
+            (false, Some(_)) => Leased::Finished(upload),
+            (false, None) => Leased::Held,
+        }))
+    }
+
+    /// Holds the lease of a session for longer. `false`: it is another's by now, or was released. What was leased can be
+    /// held on by who holds it, whatever became of the right to push: the bytes are judged when they are acknowledged.
+    pub fn renew_lease(
+        &mut self,
+        held: &Upload,
+        now: Micros,
+        seconds: u64,
+        expires_at: Micros,
+    ) -> Result<bool, CatalogError> {
+        let id = held.id.as_str().into();
+        let values = [id, count(held.epoch)?, now.0.into(), micros(seconds), expires_at.0.into()];
+        Ok(self.execute(&RENEW_LEASE, &values)? == 1)
+    }
+
+    /// Gives a lease back. With nothing written its number is given back too, so that refused requests leave no gaps.
+    pub fn release_lease(&mut self, held: &Upload, wrote: bool) -> Result<(), CatalogError> {
+        let values = [held.id.as_str().into(), count(held.epoch)?, Value::Int(i64::from(!wrote))];
+        self.execute(&RELEASE_LEASE, &values).map(drop)
     }
 
     /// Makes the session's bytes a blob of the package, which stays until `pinned_until` though nothing may name it.
@@ -173,6 +325,7 @@ impl<'tx> WriteTx<'_, 'tx> {
             count(finished.size)?,
             (&digest).into(),
             expires_at.0.into(),
+            count(before.epoch)?,
         ];
         if self.execute(&FINISH_UPLOAD, &values)? != 1 {
             return Ok(false);
@@ -189,11 +342,28 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
     ) -> Result<bool, CatalogError> {
         let values = [id.into(), may.package().0.into(), owner(may)];
-        let key = self.row(&REMOVE_UPLOAD, &values, |row| row.text(0))?;
-        if let Some(key) = &key {
-            self.put_trash(key, 0, now, now)?;
+        let ended =
+            self.row(&REMOVE_UPLOAD, &values, |row| Ok((row.text(0)?, row.bytes_or_null(1)?, row.size(2)?)))?;
+        if let Some((key, state, epoch)) = &ended {
+            self.trash_session(key, state.as_deref(), *epoch, now)?;
         }
-        Ok(key.is_some())
+        Ok(ended.is_some())
+    }
+
+    /// The bytes of a session that became no blob, with all that the store needs to find them.
+    pub(crate) fn trash_session(
+        &mut self,
+        key: &str,
+        state: Option<&[u8]>,
+        epoch: u64,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        self.put_trash(key, 0, now, now)?;
+        if epoch > 0 {
+            let state = state.map_or(Value::Null, Value::Bytes);
+            self.execute(&KEEP_IN_TRASH, &[key.into(), state, count(epoch)?])?;
+        }
+        Ok(())
     }
 
     /// Ends at most `limit` sessions that have expired, finished or not; returns how many.
@@ -204,12 +374,13 @@ impl<'tx> WriteTx<'_, 'tx> {
         limit: u32,
     ) -> Result<usize, CatalogError> {
         let ended = self.rows(&REMOVE_EXPIRED, &[now.0.into(), Value::Int(limit.into())], |row| {
-            Ok((row.text(0)?, row.bytes_or_null(1)?.is_some()))
+            let finished = row.bytes_or_null(1)?.is_some();
+            Ok((row.text(0)?, finished, row.bytes_or_null(2)?, row.size(3)?))
         })?;
-        for (key, finished) in &ended {
+        for (key, finished, state, epoch) in &ended {
             // A finished session's bytes are a blob, or went to the trash when they turned out to be one already.
             if !finished {
-                self.put_trash(key, 0, now, now)?;
+                self.trash_session(key, state.as_deref(), *epoch, now)?;
             }
         }
         Ok(ended.len())

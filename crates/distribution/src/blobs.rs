@@ -4,7 +4,9 @@ use crate::body::Body;
 use crate::edge::Call;
 use crate::error::OciError;
 use crate::respond::Answer;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+};
 use http::{Response, StatusCode};
 use packhouse_oci::{Digest, ErrorCode, PackageName, Requested, requested};
 
@@ -54,6 +56,11 @@ pub(crate) async fn get<B>(
     };
     if call.is_head() {
         return Ok(answer.done());
+    }
+    if let Some(address) = call.service.blob_address(&found, first, end).await.map_err(failed)? {
+        // The client asks there again, with its range. The address holds a signature, so nobody keeps the answer.
+        let answer = Answer::new(StatusCode::TEMPORARY_REDIRECT).digest(&digest).location(&address);
+        return Ok(answer.header(CACHE_CONTROL, "no-store").done());
     }
     let reader = call.service.read_blob(&found, first, end).await.map_err(failed)?;
     Ok(answer.stream(Body::Blob(reader)).done())

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place};
 use packhouse_github::{Edge, Space};
 use packhouse_oci::{PackageName, Reference};
@@ -71,7 +71,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let catalog =
             Catalog::open(&Options::new(Place::Sqlite(folder.path().join("catalog.sqlite")))).unwrap();
-        let store = FileStore::open(folder.path()).unwrap();
+        let store = BlobStore::files(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING)));
         let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
         let mut settings =

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Options, Place};
 use packhouse_github::{Edge, Space};
 use packhouse_service::operator::{Answer as Told, Command};
@@ -31,7 +31,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::new(Place::Sqlite(folder.path().join("catalog.sqlite")));
         let catalog = Catalog::open(&options).unwrap();
-        let store = FileStore::open(folder.path()).unwrap();
+        let store = BlobStore::files(folder.path()).unwrap();
         let settings = Settings::new("admin".parse().unwrap());
         let (service, _) = Service::start(catalog, store, Arc::new(SystemClock), settings).await.unwrap();
         let edge = Edge::new(service.clone());

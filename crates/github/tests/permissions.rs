@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Options, Place};
 use packhouse_github::{Edge, Space};
 use packhouse_service::{RateSettings, Service, Settings, SystemClock};
@@ -30,7 +30,7 @@ const URL: &str = "https://packs.test";
 async fn stage(folder: &std::path::Path) -> Edge {
     let file = folder.join("catalog.sqlite");
     let catalog = Catalog::open(&Options::new(Place::Sqlite(file.clone()))).unwrap();
-    let store = FileStore::open(folder).unwrap();
+    let store = BlobStore::files(folder).unwrap();
     let mut settings = Settings::new("admin".parse().unwrap());
     settings.rates = RateSettings::off();
     let (service, _) = Service::start(catalog, store, Arc::new(SystemClock), settings).await.unwrap();

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place};
 use packhouse_github::{Edge, Space};
 use packhouse_service::operator::{Answer as Told, Command};
@@ -70,7 +70,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::Sqlite(folder.path().join("catalog.sqlite"));
         let catalog = Catalog::open(&Options::new(place)).unwrap();
-        let store = FileStore::open(folder.path()).unwrap();
+        let store = BlobStore::files(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING)));
         let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
         let settings = Settings { rates, ..Settings::new("admin".parse().unwrap()) };

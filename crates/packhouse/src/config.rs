@@ -16,6 +16,7 @@ pub use sources::{Inputs, Source};
 pub use values::{AdminToken, DatabaseUrl, ExternalUrl, LogFormat, SparseManifests};
 
 use ipnet::IpNet;
+use packhouse_blobs::{S3Keys, S3Settings};
 use packhouse_oci::AccountName;
 use packhouse_service::CreateRepositories;
 use packhouse_service::RateSettings;
@@ -42,6 +43,10 @@ pub struct Config {
     pub external_url: Option<ExternalUrl>,
     /// `database_url`; none: SQLite in the data folder.
     pub database_url: Option<DatabaseUrl>,
+    /// `s3.…`; none: blobs are files in the data folder.
+    pub s3: Option<S3Settings>,
+    /// `s3.lease_seconds`
+    pub upload_lease: Duration,
     /// `trusted_proxies`
     pub trusted_proxies: Vec<IpNet>,
     /// `tls.certificate` and `tls.key`; none: plain HTTP.
@@ -133,6 +138,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let data = from.required("data", path)?.0;
     let external_url = from.optional("external_url", values::external_url)?.map(|(url, _)| url);
     let database_url = from.shown("database_url", values::database_url, DatabaseUrl::to_string)?;
+    let bucket = from.bucket()?;
+    let upload_lease = from.seconds("s3.lease_seconds", 3, 3600)?;
     let trusted_proxies = from.proxies()?;
     let tls = tls(from.optional("tls.certificate", path)?, from.optional("tls.key", path)?)?;
     let admin = from.required("admin", values::admin_name)?.0;
@@ -171,6 +178,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         data,
         external_url,
         database_url: database_url.map(|(url, _)| url),
+        s3: bucket.map(|bucket| S3Settings { layer_bytes_max, ..bucket }),
+        upload_lease,
         trusted_proxies,
         tls,
         admin,
@@ -253,6 +262,50 @@ impl Reader<'_> {
 
     fn seconds(&mut self, name: &'static str, min: u64, max: u64) -> Result<Duration, ConfigError> {
         self.number(name, min, max).map(Duration::from_secs)
+    }
+
+    /// What is said of a bucket; all of it is read, so that each row is shown and each mistake told.
+    fn bucket(&mut self) -> Result<Option<S3Settings>, ConfigError> {
+        let bucket = self.optional("s3.bucket", values::bucket)?;
+        let endpoint = self.optional("s3.endpoint", values::endpoint)?.map(|(endpoint, _)| endpoint);
+        let region = self.required("s3.region", values::region)?.0;
+        let prefix = self.required("s3.prefix", values::prefix)?.0;
+        let access_key = self.optional("s3.access_key", values::key_text)?;
+        let secret_key = self.shown("s3.secret_key", values::key_text, |_| "***".to_owned())?;
+        let path_style = self.required("s3.path_style", values::on_or_off)?.0;
+        let redirect = self.required("s3.redirect", values::on_or_off)?.0;
+        let life = self.seconds("s3.redirect_seconds", 60, 604_800)?;
+        let part_bytes = self.number("s3.part_bytes", 5 << 20, 512 << 20)?;
+        let keys = match (access_key, secret_key) {
+            (Some((access_key, _)), Some((secret_key, _))) => Some(S3Keys { access_key, secret_key }),
+            (None, None) => None,
+            (Some((_, place)), None) => {
+                return Err(ConfigError::KeysIncomplete {
+                    given: "s3.access_key",
+                    place,
+                    missing: "s3.secret_key",
+                });
+            }
+            (None, Some((_, place))) => {
+                return Err(ConfigError::KeysIncomplete {
+                    given: "s3.secret_key",
+                    place,
+                    missing: "s3.access_key",
+                });
+            }
+        };
+        let redirect = redirect.then_some(life);
+        Ok(bucket.map(|(bucket, _)| S3Settings {
+            endpoint,
+            bucket,
+            region,
+            prefix,
+            keys,
+            path_style,
+            redirect,
+            part_bytes,
+            layer_bytes_max: 0,
+        }))
     }
 
     fn rates(&mut self) -> Result<RateSettings, ConfigError> {

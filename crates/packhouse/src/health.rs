@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tracing::warn;
 
-/// Longest time a check may take. It asks the catalog one small question and enumerates nothing.
+/// Longest time a check may take. It asks catalog and store one small question each and enumerates nothing.
 const CHECK_TIME: Duration = Duration::from_secs(5);
 
 /// Why requests should go elsewhere for now. In words for whoever asks; causes are logged.
@@ -15,11 +15,11 @@ pub enum NotReady {
     /// The server finishes what runs and ends.
     #[error("draining")]
     Draining,
-    /// The catalog failed.
-    #[error("the catalog does not answer")]
+    /// The catalog or the blob store failed.
+    #[error("the catalog or the blob store does not answer")]
     Failed,
     /// It took too long.
-    #[error("the catalog answers too slowly")]
+    #[error("the catalog or the blob store answers too slowly")]
     Slow,
 }
 
@@ -74,7 +74,7 @@ impl<C: Check> Health<C> {
                 Err(NotReady::Failed)
             }
             Err(_) => {
-                warn!("not ready: the catalog did not answer within {CHECK_TIME:?}");
+                warn!("not ready: the catalog or the blob store did not answer within {CHECK_TIME:?}");
                 Err(NotReady::Slow)
             }
         }

@@ -30,7 +30,7 @@ impl Fault {
     pub fn passes(&self) -> bool {
         match self {
             Fault::Catalog(CatalogError::Busy | CatalogError::Lost(_) | CatalogError::CommitUnknown) => true,
-            Fault::Blobs(error) => error.is_full(),
+            Fault::Blobs(error) => error.passes(),
             Fault::Catalog(_) | Fault::Signing(_) | Fault::Random | Fault::Ended => false,
         }
     }
@@ -179,6 +179,12 @@ impl From<BlobError> for UploadError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Claimed => UploadError::Busy,
+            // Nothing can be added to it any more; another session can.
+            BlobError::Gone => UploadError::Unknown,
+            BlobError::Journal(error) => match error.downcast::<UploadError>() {
+                Ok(error) => *error,
+                Err(error) => UploadError::Fault(Fault::Blobs(BlobError::Journal(error))),
+            },
             error => UploadError::Fault(Fault::Blobs(error)),
         }
     }

@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod gc;
 mod identity;
+mod leases;
 mod linking;
 mod lists;
 mod manage;

@@ -92,6 +92,21 @@ impl Service {
             .await
     }
 
+    /// An address where the client reads a blob that was found itself, when the operator wants that. It counts as read.
+    pub async fn blob_address(
+        &self,
+        blob: &BlobFound,
+        first: u64,
+        end: u64,
+    ) -> Result<Option<String>, PullError> {
+        let address = self.store.address(&blob.blob).await;
+        let address = address.map_err(|error| PullError::Fault(Fault::Blobs(error)))?;
+        if address.is_some() {
+            self.transfers.note(blob.owner, blob.public, self.clock.now(), end.saturating_sub(first));
+        }
+        Ok(address)
+    }
+
     /// Opens bytes `first..end` of a blob that was found.
     pub async fn read_blob(&self, blob: &BlobFound, first: u64, end: u64) -> Result<Reader, PullError> {
         let reader = self.store.reader(&blob.blob, first, end).await;

@@ -4,13 +4,14 @@ use crate::Denied;
 use crate::bearer::Keys;
 use crate::clock::Clock;
 use crate::downloads::Downloads;
+use crate::error::Fault;
 use crate::identity::hash;
 use crate::linking::CreateRepositories;
 use crate::rate_limits::{Limits, RateSettings};
 use crate::token_format::Secret;
 use crate::usage::Transfers;
 use packhouse_access::{Granted, Operate, Refused, Scopes, decide_operate};
-use packhouse_blobs::{BlobError, FileStore};
+use packhouse_blobs::{BlobError, BlobStore, new_identity};
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Micros, NewToken, Presented, SigningKey, TokenKind, WriteTx,
 };
@@ -49,6 +50,8 @@ pub struct Settings {
     pub gc_grace_seconds: u64,
     /// How often somebody may ask.
     pub rates: RateSettings,
+    /// Seconds after which an upload session can be taken over from a node that died, where nodes share a store.
+    pub lease_seconds: u64,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Settings {
             redirect_renamed: true,
             gc_grace_seconds: 24 * 3600,
             rates: RateSettings::default(),
+            lease_seconds: 30,
         }
     }
 }
@@ -77,7 +81,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct Service {
     pub(crate) catalog: Catalog,
-    pub(crate) store: FileStore,
+    pub(crate) store: BlobStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) settings: Arc<Settings>,
@@ -113,15 +117,17 @@ pub enum StartError {
     /// No random numbers.
     #[error("the system gives no random numbers")]
     Random(#[from] getrandom::Error),
-    /// The catalog's blobs lie in another folder.
+    /// The catalog's blobs lie elsewhere.
     #[error(
-        "this catalog belongs to another data folder (its blobs are in the store `{expected}`, here is `{found}`); start with the folder that it was used with"
+        "this catalog belongs to another blob store (its blobs are in the store `{expected}`, here is {}); start with \
+         the data folder, or the bucket and prefix, that it was used with",
+        found.as_ref().map_or("an empty one".to_owned(), |found| format!("`{found}`"))
     )]
     OtherStore {
         /// The store that the catalog knows.
         expected: String,
-        /// The one at hand.
-        found: String,
+        /// The one at hand, if it was ever used.
+        found: Option<String>,
     },
     /// The configured administrator's name is an organization's.
     #[error("`{0}` is an organization; choose another name for the administrator")]
@@ -130,6 +136,9 @@ pub enum StartError {
 
 /// The setting that names the blob store a catalog belongs to.
 const STORE: &str = "blob_store";
+/// The setting that says that the store was given that name by this catalog's first start: until it has it, a start that
+/// finds a store without a name goes on there.
+const NAMING: &str = "blob_store_naming";
 /// The setting that says that the first start is over.
 const STARTED: &str = "started";
 /// Bytes of the key that signs bearer tokens.
@@ -139,11 +148,12 @@ impl Service {
     /// Opens the house on a catalog and a store. The first time, makes the administrator.
     pub async fn start(
         catalog: Catalog,
-        store: FileStore,
+        store: BlobStore,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Service, Option<FirstStart>), StartError> {
-        let identity = store.identity()?;
+        let found = store.identity().await?;
+        let fresh = new_identity()?;
         let now = clock.now();
         let token = Secret::random()?;
         let mut key = vec![0_u8; KEY_BYTES + 8];
@@ -152,17 +162,20 @@ impl Service {
         let key = SigningKey { name, private_key: key[..KEY_BYTES].to_vec() };
         let settings = Arc::new(settings);
         let wanted = Arc::clone(&settings);
-        let (keys, first) = catalog
+        let (identity, keys, first) = catalog
             .write(move |tx| {
                 tx.lock_settings()?;
-                belong_together(tx, &identity)?;
+                let identity = belong_together(tx, found.as_deref(), &fresh)?;
                 if tx.signing_keys()?.is_empty() {
                     tx.create_signing_key(&key, now)?;
                 }
                 let first = first_start(tx, &wanted, &token, now)?;
-                Ok::<_, StartError>((tx.signing_keys()?, first))
+                Ok::<_, StartError>((identity, tx.signing_keys()?, first))
             })
             .await?;
+        if let Naming::Adopt(identity) = identity {
+            name_store(&catalog, &store, identity).await?;
+        }
         let service = Service {
             catalog,
             store,
@@ -176,24 +189,50 @@ impl Service {
         Ok((service, first))
     }
 
-    /// Whether the catalog answers.
+    /// Whether the catalog answers and the blob store can be reached.
     #[expect(
         clippy::redundant_closure_for_method_calls,
         reason = "the method alone is not general enough over the transaction's lifetimes"
     )]
-    pub async fn ready(&self) -> Result<(), CatalogError> {
-        self.catalog.read(|tx| tx.ping()).await
+    pub async fn ready(&self) -> Result<(), Fault> {
+        self.catalog.read(|tx| tx.ping()).await?;
+        Ok(self.store.ready().await?)
     }
 }
 
-fn belong_together(tx: &mut WriteTx<'_, '_>, identity: &str) -> Result<(), StartError> {
-    match tx.setting(STORE)? {
-        Some(known) if known != identity => {
-            Err(StartError::OtherStore { expected: known, found: identity.to_owned() })
+/// What is to be done about the store's name.
+enum Naming {
+    Known,
+    Adopt(String),
+}
+
+/// Decided where one start at a time decides: of two first starts at once, the second takes the first one's name.
+fn belong_together(tx: &mut WriteTx<'_, '_>, found: Option<&str>, fresh: &str) -> Result<Naming, StartError> {
+    match (tx.setting(STORE)?, found) {
+        (Some(known), Some(found)) if known == found => Ok(Naming::Known),
+        (Some(known), None) if tx.setting(NAMING)?.as_deref() == Some("yes") => Ok(Naming::Adopt(known)),
+        (Some(expected), found) => Err(StartError::OtherStore { expected, found: found.map(str::to_owned) }),
+        (None, Some(found)) => {
+            tx.put_setting(STORE, found)?;
+            Ok(Naming::Known)
         }
-        Some(_) => Ok(()),
-        None => Ok(tx.put_setting(STORE, identity)?),
+        (None, None) => {
+            tx.put_setting(STORE, fresh)?;
+            tx.put_setting(NAMING, "yes")?;
+            Ok(Naming::Adopt(fresh.to_owned()))
+        }
     }
+}
+
+/// The catalog knows the name; now the store gets it. Only then a store without a name is another one.
+async fn name_store(catalog: &Catalog, store: &BlobStore, identity: String) -> Result<(), StartError> {
+    store.adopt(&identity).await?;
+    let found = store.identity().await?;
+    if found.as_deref() != Some(identity.as_str()) {
+        // Another catalog's first start in the same place at the same time.
+        return Err(StartError::OtherStore { expected: identity, found });
+    }
+    Ok(catalog.write(|tx| tx.put_setting(NAMING, "no")).await?)
 }
 
 fn first_start(

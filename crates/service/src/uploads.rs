@@ -3,7 +3,7 @@
 //! The work of a request runs in a task of its own, so a client that goes away never cuts it in half: what was
 //! received is written down, and the session can be resumed.
 
-use crate::access::{caller, may, may_push};
+use crate::access::{caller, may, may_change, may_push};
 use crate::error::Fault;
 use crate::identity::Shown;
 use crate::receive::receive;
@@ -11,9 +11,11 @@ use crate::{Service, UploadError};
 use bytes::Bytes;
 use http_body::Body;
 use packhouse_access::{Pull, Push, decide};
-use packhouse_blobs::{Claim, Writer};
-use packhouse_catalog::{Finished, Micros, Presented, Upload, WriteTx};
+use packhouse_blobs::{BlobError, Claim, Journal, Kept, Writer, driver::Work};
+use packhouse_catalog::{Finished, Micros, Placed, Presented, Upload, WriteTx};
 use packhouse_oci::{Algorithm, ContentRange, Digest, Hasher, PackageName};
+use std::fmt;
+use std::sync::Arc;
 
 /// An upload session as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Service {
             .await
     }
 
-    fn upload_times(&self) -> (Micros, Micros) {
+    pub(crate) fn upload_times(&self) -> (Micros, Micros) {
         let now = self.clock.now();
         (now, now.plus_seconds(self.settings.upload_idle_seconds_max))
     }
@@ -130,11 +132,13 @@ impl Service {
         self.refuse_too_large(length.unwrap_or(0))?;
         let upload = self.begin(presented.clone(), name.clone(), digest.algorithm()).await?;
         let claim = self.store.claim(&upload.id)?;
+        let upload =
+            if self.store.is_shared() { self.lease(&presented, name, &upload.id).await? } else { upload };
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let id = upload.id.clone();
-            let done =
-                service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body).await;
+            let (id, held) = (upload.id.clone(), upload.clone());
+            let work = service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body);
+            let done = service.under_lease(&held, work).await;
             if done.is_err() {
                 // The client was never told of the session, so nobody will resume it.
                 if let Err(error) = service.cancel(presented, name, id).await {
@@ -189,9 +193,17 @@ impl Service {
         if upload.finished.is_some() {
             return Err(UploadError::Unknown);
         }
-        self.check_part(&upload, part)?;
+        if let Err(refused) = self.check_part(&upload, part) {
+            self.release(&upload, false).await;
+            return Err(refused);
+        }
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.append_claimed(presented, name, upload, claim, part, body).await }).await
+        spawned(async move {
+            let held = upload.clone();
+            let work = service.append_claimed(presented, name, upload, claim, part, body);
+            service.under_lease(&held, work).await
+        })
+        .await
     }
 
     async fn append_claimed<B>(
@@ -206,7 +218,7 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let writer = self.store.writer(&upload, claim).await?;
+        let writer = self.writer(&presented, &name, &upload, claim).await?;
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
@@ -235,15 +247,18 @@ impl Service {
         upload: Upload,
         writer: Writer,
     ) -> Result<Session, UploadError> {
-        let writer = writer.sync().await?;
-        let (received, state) = (writer.received(), writer.hash_state());
+        let (writer, kept) = writer.sync().await?;
+        let (received, state, placed) = (writer.received(), writer.hash_state(), placed(kept));
         let session = Session { id: upload.id.clone(), received };
         let (now, expires) = self.upload_times();
         let recorded = self
             .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
-                Ok::<bool, UploadError>(tx.record_part(&may, &upload, received, &state, expires)?)
+                let recorded = tx.record_part(&may, &upload, received, &state, expires)?;
+                // On files there is nothing more to say.
+                let kept = placed.store_state.is_empty() || tx.keep_placed(&may, &upload, &placed, now)?;
+                Ok::<bool, UploadError>(recorded && kept)
             })
             .await?;
         drop(writer);
@@ -269,11 +284,19 @@ impl Service {
         match upload.finished {
             Some(finished) if finished == digest => return self.still_there(presented, name, digest).await,
             Some(_) => return Err(UploadError::Unknown),
-            None => self.check_part(&upload, part)?,
+            None => {}
+        }
+        if let Err(refused) = self.check_part(&upload, part) {
+            self.release(&upload, false).await;
+            return Err(refused);
         }
         let (service, name) = (self.clone(), name.clone());
-        spawned(async move { service.finish_claimed(presented, name, upload, claim, digest, body).await })
-            .await
+        spawned(async move {
+            let held = upload.clone();
+            let work = service.finish_claimed(presented, name, upload, claim, digest, body);
+            service.under_lease(&held, work).await
+        })
+        .await
     }
 
     /// A finished session's blob may have been deleted since: then its 201 would be a lie.
@@ -304,7 +327,8 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let writer = self.store.writer(&upload, claim).await?.with_algorithm(digest.algorithm());
+        let writer = self.writer(&presented, &name, &upload, claim).await?;
+        let writer = writer.with_algorithm(digest.algorithm());
         let received = receive(writer, body, self.settings.layer_bytes_max).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
@@ -327,8 +351,9 @@ impl Service {
             self.end_session(presented, name, upload.id, writer).await?;
             return Err(UploadError::Digest { asked: digest, found });
         }
-        // The order of an acknowledgement: the bytes and their folder, then the row, then the answer.
-        let writer = writer.sync().await?;
+        // The order of an acknowledgement: the bytes (and their folder), then the row, then the answer.
+        let (writer, kept) = writer.finish(digest).await?;
+        let placed = placed(kept);
         let finished = Finished { digest, size: writer.received() };
         let (now, expires) = self.upload_times();
         let pinned = self.pinned_until();
@@ -336,11 +361,26 @@ impl Service {
             .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
-                Ok::<bool, UploadError>(tx.finish_upload(&may, &upload, &finished, now, expires, pinned)?)
+                let placed_at = upload.clone().placed_at(&placed.key)?;
+                let done = tx.finish_upload(&may, &placed_at, &finished, now, expires, pinned)?;
+                let kept = placed.store_state.is_empty() || tx.keep_placed(&may, &upload, &placed, now)?;
+                Ok::<bool, UploadError>(done && kept)
             })
             .await?;
         drop(writer);
         if done { Ok(()) } else { Err(UploadError::Unknown) }
+    }
+
+    async fn writer(
+        &self,
+        presented: &Presented,
+        name: &PackageName,
+        upload: &Upload,
+        claim: Claim,
+    ) -> Result<Writer, UploadError> {
+        let (service, presented) = (self.clone(), presented.clone());
+        let journal = UploadJournal { service, presented, name: name.clone(), upload: upload.clone() };
+        Ok(self.store.writer(upload, claim, Arc::new(journal)).await?)
     }
 
     /// Ends a session without a blob (end-14).
@@ -375,7 +415,7 @@ impl Service {
     async fn cancel(&self, presented: Presented, name: PackageName, id: String) -> Result<bool, UploadError> {
         let now = self.clock.now();
         let cancel = move |tx: &mut WriteTx<'_, '_>| {
-            let may = crate::access::may_change::<Push, UploadError>(tx, &presented, &name, now)?;
+            let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
             Ok::<bool, UploadError>(tx.cancel_upload(&may, &id, now)?)
         };
         self.catalog.write(cancel).await
@@ -390,6 +430,9 @@ impl Service {
         id: &str,
     ) -> Result<(Claim, Upload), UploadError> {
         let claim = self.claim(id);
+        if self.store.is_shared() && claim.is_ok() {
+            return Ok((claim?, self.lease(presented, name, id).await?));
+        }
         let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
         Ok((claim?, upload))
     }
@@ -419,6 +462,46 @@ impl Service {
             self.refuse_too_large(upload.received.saturating_add(expected))?;
         }
         self.refuse_too_large(upload.received.saturating_add(part.length.unwrap_or(0)))
+    }
+}
+
+fn placed(kept: Kept) -> Placed {
+    Placed { store_state: kept.state, key: kept.key, left: kept.left }
+}
+
+/// Records what the blob store must know while a body is received, by the right of who sends it.
+#[derive(Clone)]
+struct UploadJournal {
+    service: Service,
+    presented: Presented,
+    name: PackageName,
+    upload: Upload,
+}
+
+impl fmt::Debug for UploadJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadJournal").field("upload", &self.upload.id).finish_non_exhaustive()
+    }
+}
+
+impl Journal for UploadJournal {
+    fn note(&self, state: Vec<u8>) -> Work<'static, ()> {
+        let Self { service, presented, name, upload } = self.clone();
+        Box::pin(async move {
+            let now = service.clock.now();
+            let noted = service
+                .catalog
+                .write(move |tx| {
+                    let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
+                    Ok::<bool, UploadError>(tx.keep_state(&may, &upload, &state)?)
+                })
+                .await;
+            match noted {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(BlobError::Claimed),
+                Err(error) => Err(BlobError::Journal(Box::new(error))),
+            }
+        })
     }
 }
 

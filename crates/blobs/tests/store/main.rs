@@ -1,6 +1,7 @@
-//! The store on files: what is written, kept, resumed, read and removed. Each test has a folder of its own.
+//! One suite for every store: what is written, kept, resumed, read, listed and removed. Each test has a store of its own.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test's failure is a panic")]
 
+mod bucket;
 mod desk;
 mod keep;
 mod model;

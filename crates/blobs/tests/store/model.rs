@@ -30,7 +30,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 fn whatever_happens_the_blob_is_what_was_acknowledged() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     // One store for all cases: making its 256 folders takes longer than a case.
-    let desk = tokio::sync::Mutex::new(runtime.block_on(Desk::new()));
+    let desk = tokio::sync::Mutex::new(runtime.block_on(Desk::files()));
     let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     runner
         .run(&(acts(), any::<bool>()), |(acts, long)| {
@@ -44,19 +44,19 @@ fn whatever_happens_the_blob_is_what_was_acknowledged() {
                         |chunks: &[Vec<u8>]| chunks.iter().cloned().map(Bytes::from).collect::<Vec<_>>();
                     match act {
                         Act::Append(chunks) => {
-                            let writer = desk.writer(&upload).await.write(bytes(&chunks)).await.unwrap();
-                            upload = desk.record(&upload, writer).await;
+                            let pen = desk.pen(&upload).await.write_all(bytes(&chunks)).await;
+                            upload = desk.record(pen).await;
                             model.extend(chunks.concat());
                         }
                         Act::Crash(chunks) => {
-                            drop(desk.writer(&upload).await.write(bytes(&chunks)).await.unwrap());
+                            drop(desk.pen(&upload).await.write_all(bytes(&chunks)).await);
                             desk.reopen_store();
                         }
                         Act::Restart => desk.reopen_store(),
                     }
                 }
-                let writer = desk.writer(&upload).await;
-                let blob = desk.finish(&upload, writer, algorithm).await;
+                let pen = desk.pen(&upload).await;
+                let blob = desk.finish(pen, algorithm).await;
                 prop_assert_eq!(blob.digest(), Digest::of(algorithm, &model));
                 prop_assert_eq!(read(&desk.store, &blob, 0, blob.size()).await, model);
                 Ok(())

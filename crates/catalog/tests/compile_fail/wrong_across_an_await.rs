@@ -1,11 +1,11 @@
 // A closure is a plain function: it cannot hold a proof while the blob store works.
 
 use packhouse_access::{Pull, decide};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, CatalogError, Micros, Presented};
 use packhouse_oci::Digest;
 
-async fn carry(catalog: Catalog, store: FileStore, digest: Digest) {
+async fn carry(catalog: Catalog, store: BlobStore, digest: Digest) {
     let _ = catalog
         .read::<_, CatalogError>(move |tx| {
             let caller = tx.caller(&Presented::Worker, Micros(1))?.unwrap();

@@ -9,6 +9,8 @@ fn forge() -> Upload {
         received: 0,
         hash_state: Vec::new(),
         finished: None,
+        store_state: Vec::new(),
+        epoch: 0,
     }
 }
 

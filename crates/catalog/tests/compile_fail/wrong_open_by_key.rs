@@ -3,7 +3,7 @@ use packhouse_access::*;
 use packhouse_catalog::*;
 use packhouse_oci::*;
 
-async fn open(store: packhouse_blobs::FileStore, digest: Digest) {
+async fn open(store: packhouse_blobs::BlobStore, digest: Digest) {
     let _ = store.reader(&digest, 0, 1).await;
 }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place};
 use packhouse_distribution::{Edge, Limits};
 use packhouse_service::operator::{Answer as Told, Command};
@@ -79,7 +79,7 @@ impl House {
         let seen = Arc::clone(&statements);
         options.observer = Some(Arc::new(move |work| seen.lock().unwrap().push(work.statement)));
         let catalog = Catalog::open(&options).unwrap();
-        let store = FileStore::open(folder.path()).unwrap();
+        let store = BlobStore::files(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING * 1_000_000)));
         let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
         let (service, first) = Service::start(catalog, store, clock, plan.settings).await.unwrap();

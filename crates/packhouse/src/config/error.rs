@@ -86,6 +86,18 @@ pub enum ConfigError {
         /// The other one.
         missing: &'static str,
     },
+    /// A key of the bucket without its secret, or the other way round.
+    #[error(
+        "`{given}` ({place}) needs `{missing}` too; give both, or none to have them found as AWS's programs do"
+    )]
+    KeysIncomplete {
+        /// The key that was given.
+        given: &'static str,
+        /// Where.
+        place: Source,
+        /// The other one.
+        missing: &'static str,
+    },
     /// The token is given twice.
     #[error("`admin_token` ({token}) and `admin_token_file` ({file}) are both given; drop one of them")]
     TwoAdminTokens {

@@ -33,6 +33,8 @@ pub enum Fallback {
 pub enum Section {
     /// Where it listens, where its data lies.
     Basics,
+    /// A bucket for the blobs.
+    Bucket,
     /// Reverse proxies and TLS.
     Network,
     /// The administrator of the first start.
@@ -53,6 +55,7 @@ impl Section {
     pub fn heading(self) -> &'static str {
         match self {
             Self::Basics => "Basics",
+            Self::Bucket => "Blobs in a bucket (S3)",
             Self::Network => "Proxies and TLS",
             Self::Administrator => "First administrator",
             Self::Content => "Content",
@@ -122,6 +125,109 @@ pub static KEYS: &[Key] = &[
         default: Fallback::Absent("SQLite in the data folder"),
         about: "PostgreSQL for the catalog.",
         secret: true,
+    },
+    Key {
+        name: "s3.bucket",
+        section: Section::Bucket,
+        placeholder: "NAME",
+        allowed: "3 to 63 lower-case letters, digits, `.` and `-`",
+        default: Fallback::Absent("files in the data folder"),
+        about: "Bucket for the blobs, in place of files. With PostgreSQL, several nodes may then use the same two.",
+        secret: false,
+    },
+    Key {
+        name: "s3.endpoint",
+        section: Section::Bucket,
+        placeholder: "URL",
+        allowed: "`http://` or `https://`, a host and maybe a port, no path",
+        default: Fallback::Absent("AWS"),
+        about: "Address of the engine: Garage, MinIO, Ceph, R2 or another one that speaks S3.",
+        secret: false,
+    },
+    Key {
+        name: "s3.region",
+        section: Section::Bucket,
+        placeholder: "NAME",
+        allowed: "letters, digits, `-` and `_`",
+        default: Fallback::Value("us-east-1"),
+        about: "Region of the bucket; what the engine's own settings say (R2: `auto`).",
+        secret: false,
+    },
+    Key {
+        name: "s3.prefix",
+        section: Section::Bucket,
+        placeholder: "PATH",
+        allowed: "letters, digits, `.`, `_`, `-`, with `/` between parts",
+        default: Fallback::Value(""),
+        about: "What the names of all objects begin with, for a bucket that holds other things too.",
+        secret: false,
+    },
+    Key {
+        name: "s3.access_key",
+        section: Section::Bucket,
+        placeholder: "KEY",
+        allowed: "printable ASCII, given together with `s3.secret_key`",
+        default: Fallback::Absent(
+            "found as AWS's programs do: `AWS_…` variables, web identity, the machine's role",
+        ),
+        about: "Name of the access key.",
+        secret: false,
+    },
+    Key {
+        name: "s3.secret_key",
+        section: Section::Bucket,
+        placeholder: "KEY",
+        allowed: "printable ASCII, given together with `s3.access_key`",
+        default: Fallback::Absent("as for `s3.access_key`"),
+        about: "Secret of the access key.",
+        secret: true,
+    },
+    Key {
+        name: "s3.path_style",
+        section: Section::Bucket,
+        placeholder: "on|off",
+        allowed: "`on` or `off`",
+        default: Fallback::Value("on"),
+        about: "Whether the bucket's name stands in the path (`host/bucket`) or in the host (`bucket.host`).",
+        secret: false,
+    },
+    Key {
+        name: "s3.redirect",
+        section: Section::Bucket,
+        placeholder: "on|off",
+        allowed: "`on` or `off`",
+        default: Fallback::Value("off"),
+        about: "Whether blobs are pulled from the bucket itself, by a signed address that the client is sent to. Only \
+                where all clients reach `s3.endpoint` by that name: some refuse to be sent to a private address.",
+        secret: false,
+    },
+    Key {
+        name: "s3.redirect_seconds",
+        section: Section::Bucket,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 60 to 604800 (a week)",
+        default: Fallback::Value("1200"),
+        about: "How long such an address works.",
+        secret: false,
+    },
+    Key {
+        name: "s3.part_bytes",
+        section: Section::Bucket,
+        placeholder: "BYTES",
+        allowed: "a number of bytes from 5242880 (5 MiB) to 536870912 (512 MiB)",
+        default: Fallback::Value("8388608"),
+        about: "Bytes of one part of an upload. A running upload holds two parts in memory. It grows by itself when \
+                `layer_bytes_max` asks for it.",
+        secret: false,
+    },
+    Key {
+        name: "s3.lease_seconds",
+        section: Section::Bucket,
+        placeholder: "SECONDS",
+        allowed: "a number of seconds from 3 to 3600",
+        default: Fallback::Value("30"),
+        about: "How long after a node died in the middle of an upload another one may go on with it.",
+        secret: false,
     },
     Key {
         name: "trusted_proxies",
@@ -453,7 +559,9 @@ mod tests {
 
     #[test]
     fn secrets_are_no_flags() {
-        for key in KEYS.iter().filter(|key| key.name.ends_with("token") || key.name.ends_with("_url")) {
+        for key in KEYS.iter().filter(|key| {
+            key.name.ends_with("token") || key.name.ends_with("_url") || key.name.ends_with("secret_key")
+        }) {
             assert_eq!(key.flag().is_none(), key.name != "external_url", "{}", key.name);
         }
     }

@@ -141,6 +141,49 @@ pub(super) fn database_url(text: &str) -> Result<DatabaseUrl, String> {
     Ok(DatabaseUrl(text.to_owned()))
 }
 
+/// As AWS allows for new buckets.
+pub(super) fn bucket(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    if !(3..=63).contains(&text.len()) || !text.bytes().all(good) {
+        return Err(format!("`{text}` is not the name of a bucket"));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    external_url(text).map(|url| url.as_str().to_owned())
+}
+
+pub(super) fn region(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if text.is_empty() || text.len() > 63 || !text.bytes().all(good) {
+        return Err(format!("`{text}` is not a region"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Ends with a slash, whether or not it was written.
+pub(super) fn prefix(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let trimmed = text.trim_end_matches('/');
+    if trimmed.is_empty() {
+        return Ok(String::new());
+    }
+    let fine = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(good);
+    if trimmed.len() > 200 || !trimmed.split('/').all(fine) {
+        return Err(format!("`{text}` has an empty part, or a character that is not allowed"));
+    }
+    Ok(format!("{trimmed}/"))
+}
+
+/// The text is not repeated: it may be the secret, in the wrong place.
+pub(super) fn key_text(text: &str) -> Result<String, String> {
+    if text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it is too long, or holds a character that is not printable ASCII".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn proxies(items: &[String]) -> Result<Vec<IpNet>, String> {
     if items.len() > PROXIES_MAX {
         return Err(format!("there are {} of them", items.len()));

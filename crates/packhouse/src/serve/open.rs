@@ -3,7 +3,7 @@
 use crate::config::{Config, SparseManifests};
 use crate::lock::DataFolder;
 use anyhow::Context;
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Options, Place};
 use packhouse_service::{Clock, FirstStart, Secret, Service, Settings, SystemClock};
 use std::sync::Arc;
@@ -24,20 +24,23 @@ pub struct Opened {
 /// One of them cannot be opened, or they do not belong together.
 pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened> {
     let place = match &config.database_url {
-        // The blobs are this machine's files, so no second server may use the same database.
-        Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: true },
+        // Where the blobs are this machine's files, no second server may use the same database.
+        Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: config.s3.is_none() },
         None => Place::Sqlite(folder.path().join(CATALOG_FILE)),
     };
     let where_to = match &config.database_url {
         Some(url) => format!("the catalog at {url}"),
         None => format!("the catalog in `{}`", folder.path().display()),
     };
-    let path = folder.path().to_owned();
+    let (path, s3) = (folder.path().to_owned(), config.s3.clone());
     let (catalog, store) = tokio::task::spawn_blocking(move || {
         let catalog =
             Catalog::open(&Options::new(place)).with_context(|| format!("cannot open {where_to}"))?;
-        let store = FileStore::open(&path)
-            .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?;
+        let store = match s3 {
+            Some(s3) => BlobStore::s3(s3).context("cannot use the bucket")?,
+            None => BlobStore::files(&path)
+                .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?,
+        };
         anyhow::Ok((catalog, store))
     })
     .await
@@ -62,6 +65,7 @@ fn settings(config: &Config) -> Settings {
         gc_grace_seconds: config.gc_grace.as_secs(),
         downloads_max: config.deleted_downloads_max,
         redirect_renamed: config.redirect_renamed,
+        lease_seconds: config.upload_lease.as_secs(),
         ..Settings::new(config.admin.clone())
     }
 }

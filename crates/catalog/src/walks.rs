@@ -1,0 +1,16 @@
+//! Looking at the whole store, for who compares it with the catalog.
+
+use crate::ReadTx;
+use packhouse_access::{Collect, Granted};
+
+/// The right to list what lies in the blob store. No request of a client has it.
+#[derive(Clone, Debug)]
+pub struct StoreWalk(());
+
+impl<'tx> ReadTx<'_, 'tx> {
+    /// Lets a worker list the blob store.
+    #[expect(clippy::unused_self, reason = "a transaction gives it, as it gives all that the store takes")]
+    pub fn store_walk(&mut self, _may: &Granted<'tx, Collect>) -> StoreWalk {
+        StoreWalk(())
+    }
+}
