@@ -1,8 +1,9 @@
 //! Blobs: what is stored, and in which packages it is readable.
 
 use crate::sql::{Row, Value, statement};
+use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Collect, Delete, Granted, Pull, Push};
+use packhouse_access::{BlobEnd, Collect, Delete, Granted, Pull, Push};
 use packhouse_oci::Digest;
 use std::collections::HashSet;
 
@@ -168,16 +169,16 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(true)
     }
 
-    /// Makes a blob unreadable in the package; whether it was there.
+    /// Makes a blob that no held tag leads to unreadable in the package; whether it was there.
     /// It is remembered: a version that is restored may get it back.
     pub fn unlink_blob(
         &mut self,
         may: &Granted<'tx, Delete>,
-        digest: &Digest,
+        end: &BlobEnd<'tx>,
         now: Micros,
     ) -> Result<bool, CatalogError> {
-        let digest = digest.to_bytes();
-        let values = [may.package().0.into(), (&digest).into()];
+        about_the_same(may.package(), end.package())?;
+        let values = [may.package().0.into(), end.digest().into()];
         let unlinked = self.execute(&UNLINK, &values)? > 0;
         if unlinked {
             self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;

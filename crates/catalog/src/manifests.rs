@@ -2,8 +2,9 @@
 
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
+use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, ManifestId, Pull, Push, VersionId};
+use packhouse_access::{Delete, EndsVersions, Granted, ManifestId, Pull, Push, VersionEnd, VersionId};
 use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
 
 /// A manifest to store.
@@ -41,6 +42,9 @@ pub struct Pushed {
     pub version: VersionId,
     /// Whether the package did not have it before.
     pub created: bool,
+    /// The package has the same bytes under another media type. They stay what they are until
+    /// [`WriteTx::retype_version`], which tags may forbid.
+    pub retyped: Option<ManifestId>,
 }
 
 /// What a manifest names. Numbers in the catalog; never given a new meaning.
@@ -165,12 +169,8 @@ impl<'tx> WriteTx<'_, 'tx> {
             Ok((VersionId(row.int(0)?), ManifestId(row.int(1)?)))
         })?;
         if let Some((version, held)) = live {
-            if held != manifest {
-                // The same bytes under another media type: the last push says what they are.
-                let values = [version.0.into(), manifest.0.into(), subject.as_ref().into()];
-                self.execute(&SET_VERSION_MANIFEST, &values)?;
-            }
-            return Ok(Pushed { version, created: false });
+            let retyped = (held != manifest).then_some(manifest);
+            return Ok(Pushed { version, created: false, retyped });
         }
         let by = may.account().map(|id| id.0);
         let values =
@@ -184,7 +184,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let mut change = Change { versions: 1, ..Change::default() };
         self.settle_arrived(version, &mut change)?;
         self.count_versions(may.package(), change, now)?;
-        Ok(Pushed { version, created: true })
+        Ok(Pushed { version, created: true, retyped: None })
     }
 
     fn manifest_id(
@@ -230,34 +230,55 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(ManifestId(id))
     }
 
-    /// Deletes the version of that digest and takes its tags away; whether there was one. Its parts stay: the
-    /// protocol deletes what it was told to, and nothing else.
-    pub fn delete_version(
+    /// Gives a version the media type that its bytes were pushed with last: the last push says what they are.
+    pub fn retype_version(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        end: &VersionEnd<'tx>,
+        retyped: ManifestId,
+        new: &NewManifest,
+    ) -> Result<(), CatalogError> {
+        about_the_same(may.package(), end.package())?;
+        let subject = new.parsed.subject.as_ref().map(|subject| subject.digest.to_bytes());
+        let values = [end.version().0.into(), retyped.0.into(), subject.as_ref().into()];
+        self.execute(&SET_VERSION_MANIFEST, &values).map(drop)
+    }
+
+    /// The live version of that digest.
+    pub fn live_version(
         &mut self,
         may: &Granted<'tx, Delete>,
         digest: &Digest,
-        now: Micros,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<Option<VersionId>, CatalogError> {
         let digest = digest.to_bytes();
         let values = [may.package().0.into(), (&digest).into()];
-        let live = self.row(&LIVE_VERSION, &values, |row| Ok(VersionId(row.int(0)?)))?;
-        let Some(version) = live else { return Ok(false) };
+        self.row(&LIVE_VERSION, &values, |row| Ok(VersionId(row.int(0)?)))
+    }
+
+    /// Deletes a version that no rule holds and takes its tags away. Its parts stay: the protocol deletes what it was
+    /// told to, and nothing else.
+    pub fn delete_version(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        end: &VersionEnd<'tx>,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
         let mut change = Change::default();
-        self.end_version(may, version, now, &mut change)?;
-        self.settle_gone(version, &mut change)?;
-        self.count_versions(may.package(), change, now)?;
-        Ok(true)
+        self.end_version(may, end, now, &mut change)?;
+        self.settle_gone(end.version(), &mut change)?;
+        self.count_versions(may.package(), change, now)
     }
 
     /// Deletes one version and closes its tags; what it was whole of is not looked at yet.
     pub(crate) fn end_version(
         &mut self,
-        may: &Granted<'tx, Delete>,
-        version: VersionId,
+        may: &impl EndsVersions<'tx>,
+        end: &VersionEnd<'tx>,
         now: Micros,
         change: &mut Change,
     ) -> Result<(), CatalogError> {
-        let package = may.package();
+        let (package, version) = (may.package(), end.version());
+        about_the_same(package, end.package())?;
         let Some(state) = self.state(package, version)? else { return Ok(()) };
         let by = may.account().map(|id| id.0);
         self.execute(&DELETE_VERSION, &[package.0.into(), version.0.into(), now.0.into(), by.into()])?;

@@ -14,8 +14,11 @@ pub(crate) enum Dialect {
 }
 
 /// In order. A file that was released is never changed; what comes later is a new one.
-const MIGRATIONS: [(i64, &str); 2] =
-    [(1, include_str!("schema/0001_registry.sql")), (2, include_str!("schema/0002_people_and_packages.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("schema/0001_registry.sql")),
+    (2, include_str!("schema/0002_people_and_packages.sql")),
+    (5, include_str!("schema/0005_rules.sql")),
+];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");
 statement!(MIGRATION_DONE, "INSERT INTO migrations (number, checksum) VALUES ($1, $2)");
@@ -60,7 +63,7 @@ fn migrate_in_transaction(connection: &mut Connection, dialect: Dialect) -> Resu
             hint: "a newer packhouse made it; start that one",
         });
     }
-    for (number, text) in MIGRATIONS {
+    for &(number, text) in MIGRATIONS {
         let checksum = Digest::of(Algorithm::Sha256, text.as_bytes()).to_bytes();
         match done.iter().find(|(known, _)| *known == number) {
             Some((_, known)) if *known == checksum => {}

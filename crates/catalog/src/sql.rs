@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 ///
 /// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
+/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows that others have
+/// locked, `{now}` is the database's own clock in microseconds, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
 /// [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
@@ -36,10 +37,11 @@ impl Statement {
     /// `$n` becomes `?n`: SQLite would number `$2 … $1` by first appearance.
     pub(crate) fn sqlite(&self) -> &str {
         self.sqlite.get_or_init(|| {
-            let text = self.text.replace("{lock}", "").replace("{share}", "");
+            let text = self.text.replace("{lock}", "").replace("{share}", "").replace("{skip}", "");
             let text =
                 expand(&text, "list", |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"));
             let text = expand(&text, "numbers", |n| format!("(SELECT value AS item FROM json_each(${n}))"));
+            let text = text.replace("{now}", "CAST(unixepoch('subsec') * 1000000 AS BIGINT)");
             // The last, since JSON's paths have a `$` of their own.
             let text = text.replace('$', "?");
             let text = text.replace("{counted ?", "{counted $");
@@ -55,6 +57,9 @@ impl Statement {
     pub(crate) fn postgres(&self) -> &str {
         self.postgres.get_or_init(|| {
             let text = self.text.replace("{lock}", "FOR UPDATE").replace("{share}", "FOR SHARE");
+            let text = text.replace("{skip}", "FOR UPDATE SKIP LOCKED");
+            let text =
+                text.replace("{now}", "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)");
             let text = expand(&text, "list", |n| format!("(SELECT unnest(${n}::bytea[]) AS item)"));
             let text = expand(&text, "numbers", |n| format!("(SELECT unnest(${n}::bigint[]) AS item)"));
             expand(&text, "counted", |n| {

@@ -14,6 +14,7 @@ mod devices;
 mod downloads;
 mod error;
 mod explain;
+mod held;
 mod identity;
 mod linking;
 mod lists;
@@ -55,12 +56,12 @@ pub use own_tokens::{LimitWanted, TokenMade, TokenSeen, TokenWanted};
 pub use package_access::{Grantee, PackageAccess};
 pub use packages::{Namespace, PackageError, PackagesAsked, PackagesPage};
 pub use packhouse_access::RepositoryRole;
-pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, Visibility};
+pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, TagHeld, Visibility};
 pub use packhouse_catalog::{
     Account, AccountKind, Affiliation, Affiliations, Collaborator, Membership, OrganizationPolicy,
     Repository, RepositoryOwner, Team, TeamAbove, TeamMember, TokenKind, Window,
 };
-pub use packhouse_catalog::{PackageRecord, TagRow, Version};
+pub use packhouse_catalog::{PackageRecord, Pulls, TagRow, Version};
 pub use pulls::{BlobFound, ManifestFound};
 pub use rate_limits::{Admission, ApiAct, ApiPass, Limited, Rate, RateSettings};
 pub use repositories::{NewRepository, RepositoryChange, RepositorySeen};

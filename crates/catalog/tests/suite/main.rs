@@ -19,6 +19,7 @@ mod permissions;
 mod postgres_only;
 mod referrers;
 mod robots;
+mod rules;
 mod tags;
 mod tokens;
 mod transactions;

@@ -113,7 +113,7 @@ fn a_unique_violation_is_run_again() {
         at: i64,
     ) -> Done<()> {
         let may = crate::house::may::<Push>(tx, shows, "mona/tool")?;
-        Ok(tx.move_tag(&may, &tag("v1"), version, Micros(at))?)
+        crate::house::move_tag(tx, &may, &tag("v1"), version, Micros(at))
     }
     let (first, second) = (mona.shows.clone(), mona.shows.clone());
     let ((moved, once), (moved_again, twice)) = meet(
