@@ -3,9 +3,11 @@
 
 mod machines;
 mod people;
+mod rules;
 
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
+pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
 
 use crate::access::caller;
 use crate::error::Fault;
@@ -136,6 +138,8 @@ pub enum Command {
     People(PeopleCommand),
     /// Fine-grained tokens, robots, programs with a code.
     Machines(MachineCommand),
+    /// Rules about tags, retention, the tags' past.
+    Rules(RuleCommand),
 }
 
 /// A user or an organization.
@@ -246,6 +250,14 @@ pub enum Answer {
     Repositories(Vec<RepositoryView>),
     /// Robots.
     Robots(Vec<RobotView>),
+    /// Rules about tags.
+    Rules(Vec<RuleView>),
+    /// A retention policy.
+    Retention(RetentionView),
+    /// What a policy would do, or has done.
+    Plan(PlanView),
+    /// Where a tag pointed.
+    TagHistory(Vec<TagView>),
     /// Why, or why not.
     Explained(Explanation),
     /// Not done; nothing was changed.
@@ -273,6 +285,10 @@ impl std::fmt::Debug for Answer {
             | Answer::Policy(_)
             | Answer::Teams(_)
             | Answer::Repositories(_)
+            | Answer::Rules(_)
+            | Answer::Retention(_)
+            | Answer::Plan(_)
+            | Answer::TagHistory(_)
             | Answer::Explained(_) => f.write_str("Answer(…)"),
         }
     }
@@ -341,6 +357,11 @@ impl Service {
     }
 
     async fn try_operate(&self, command: Command) -> Result<Answer, OperatorError> {
+        if let Command::Rules(command) = &command
+            && let Some(planned) = self.plan_command(command).await
+        {
+            return planned;
+        }
         let now = self.clock.now();
         let secret = Secret::random().map_err(|_| Fault::Random)?;
         self.catalog
@@ -368,6 +389,7 @@ impl Service {
                     | Command::PackageRevoke { .. }
                     | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
                     Command::People(command) => people::people(tx, &operator, command, now),
+                    Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
                 }
             })
