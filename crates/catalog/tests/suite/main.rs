@@ -18,6 +18,7 @@ mod people;
 mod permissions;
 mod postgres_only;
 mod referrers;
+mod retention;
 mod robots;
 mod rules;
 mod tags;
