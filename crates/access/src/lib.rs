@@ -40,9 +40,9 @@ pub use places::{
 pub use reason::{Because, Refusal, Refused};
 pub use rules::{
     AccountEnd, BlobEnd, BlobReached, EndsVersions, Hold, PackageEnd, Reached, TagAt, TagChange, TagEnd,
-    TagHeld, TagMove, TagRule, TagRules, TagSurvey, TagsBack, TagsTakenBack, VersionEnd, decide_account_end,
-    decide_blob_end, decide_package_end, decide_package_leave, decide_tag_end, decide_tag_move,
-    decide_tags_back, decide_version_end,
+    TagHeld, TagMove, TagRule, TagRules, TagSurvey, TagsBack, TagsTakenBack, TouchesVersions, VersionEnd,
+    decide_account_end, decide_blob_end, decide_package_end, decide_package_leave, decide_tag_end,
+    decide_tag_move, decide_tags_back, decide_version_end,
 };
 pub use scope::{Actions, RepositoryRole, Role, Scopes, UnknownScope, UnknownWord, Visibility};
 pub use tokens::{MakeToken, Wanted, decide_hand_on, decide_make_token};

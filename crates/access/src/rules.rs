@@ -13,7 +13,7 @@ use crate::decide::{Delete, Granted, Move, Prune, Push, Restore};
 use crate::patterns::Pattern;
 use crate::places::Govern;
 use crate::scope::Role;
-use crate::{PackageId, RuleId, VersionId};
+use crate::{AccountId, PackageId, RuleId, VersionId};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -100,16 +100,13 @@ impl fmt::Display for TagHeld {
         }
         write!(f, " (rule {rule} of `{of}`: `{pattern}`); ")?;
         f.write_str(match (change, hold) {
-            (TagChange::Make | TagChange::Move, Hold::Immutable) => "push under another tag",
-            (TagChange::Make | TagChange::Move, Hold::Protected(_)) => {
-                "push under another tag, or ask somebody who has the role"
+            (TagChange::Make | TagChange::Move, Hold::Protected(Some(_))) => {
+                "push under another tag, ask somebody who has the role, or "
             }
-            (TagChange::Delete, Hold::Immutable) => "it stays",
-            (TagChange::Delete, Hold::Protected(_)) => "ask somebody who has the role",
-            (TagChange::Break, _) => "what it leads to stays with it",
-            (TagChange::Package, _) => "its package stays where it is",
+            (TagChange::Make | TagChange::Move, _) => "push under another tag, or ",
+            (TagChange::Delete | TagChange::Break | TagChange::Package, _) => "",
         })?;
-        write!(f, ", or have the rule changed by who administers `{of}`")
+        write!(f, "have the rule changed by who administers `{of}`")
     }
 }
 
@@ -402,26 +399,27 @@ pub fn decide_tag_end<'tx>(
     Ok(TagEnd(at))
 }
 
-/// What ends versions: somebody who may delete, or the worker that applies a retention policy, which has no role.
-/// Changing what a manifest is said to be ends what it was.
-pub trait EndsVersions<'tx>: crate::decide::sealed::Sealed {
+/// What may take a version from the tags that lead to it: somebody who deletes, or who pushes its bytes as something
+/// else, or the worker that applies a retention policy, which has no role.
+pub trait TouchesVersions<'tx>: crate::decide::sealed::Sealed {
     /// The package.
     fn package(&self) -> PackageId;
-    /// Who, if it is an account.
-    fn account(&self) -> Option<crate::AccountId>;
     /// With which role.
     fn role(&self) -> Option<Role>;
 }
 
-macro_rules! ends_versions {
+/// What ends versions: somebody who deletes, or that worker.
+pub trait EndsVersions<'tx>: TouchesVersions<'tx> {
+    /// Who, if it is an account.
+    fn account(&self) -> Option<AccountId>;
+}
+
+macro_rules! touches_versions {
     ($($action:ty),+) => {$(
         impl crate::decide::sealed::Sealed for Granted<'_, $action> {}
-        impl<'tx> EndsVersions<'tx> for Granted<'tx, $action> {
+        impl<'tx> TouchesVersions<'tx> for Granted<'tx, $action> {
             fn package(&self) -> PackageId {
                 self.on.package.unwrap_or(PackageId(-1))
-            }
-            fn account(&self) -> Option<crate::AccountId> {
-                self.account
             }
             fn role(&self) -> Option<Role> {
                 self.on.role
@@ -429,11 +427,23 @@ macro_rules! ends_versions {
         }
     )+};
 }
-ends_versions!(Delete, Push, Prune);
+touches_versions!(Delete, Push, Prune);
+
+impl<'tx> EndsVersions<'tx> for Granted<'tx, Delete> {
+    fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+}
+
+impl<'tx> EndsVersions<'tx> for Granted<'tx, Prune> {
+    fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+}
 
 /// Whether a version may go, with all tags that lead to it.
 pub fn decide_version_end<'tx>(
-    may: &impl EndsVersions<'tx>,
+    may: &impl TouchesVersions<'tx>,
     rules: &TagRules<'tx>,
     reached: Reached<'tx>,
 ) -> Result<VersionEnd<'tx>, TagHeld> {

@@ -4,6 +4,7 @@ use crate::sql::{Value, statement};
 use crate::{CatalogError, WriteTx};
 use packhouse_access::{Collect, Granted};
 
+statement!(JOB_KNOWN, "SELECT name FROM jobs WHERE name = $1");
 statement!(ADD_JOB, "INSERT INTO jobs (name, leased_until) VALUES ($1, 0) ON CONFLICT DO NOTHING");
 // Whoever is taking it now has it: nobody waits.
 statement!(
@@ -29,7 +30,10 @@ impl<'tx> WriteTx<'_, 'tx> {
         holder: &str,
         seconds: u32,
     ) -> Result<bool, CatalogError> {
-        self.execute(&ADD_JOB, &[name.into()])?;
+        // Only the first time: inserting what somebody is just updating would wait for them.
+        if self.row(&JOB_KNOWN, &[name.into()], |_| Ok(()))?.is_none() {
+            self.execute(&ADD_JOB, &[name.into()])?;
+        }
         let free = self.row(&CLAIM_JOB, &[name.into(), holder.into()], |_| Ok(()))?.is_some();
         if free {
             let micros = i64::from(seconds) * 1_000_000;

@@ -389,6 +389,7 @@ const OTHERS: &[&Statement] = &[
     &jobs::ADD_JOB,
     &jobs::CLAIM_JOB,
     &jobs::END_JOB,
+    &jobs::JOB_KNOWN,
     &jobs::LEASE_JOB,
     &retention::END_RETENTION,
     &retention::INSERT_POLICY,

@@ -7,9 +7,9 @@
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
-    AccountId, Action, Administer, BlobReached, Delete, EndsVersions, Govern, Granted, Hold, ManageRules,
-    Move, PackageId, Pattern, Reached, Restore, Role, RuleId, See, TagAt, TagRule, TagRules, TagSurvey,
-    TagsTakenBack, VersionId,
+    AccountId, Action, Administer, BlobReached, Delete, Govern, Granted, Hold, ManageRules, Move, PackageId,
+    Pattern, Reached, Restore, Role, RuleId, See, TagAt, TagRule, TagRules, TagSurvey, TagsTakenBack,
+    TouchesVersions, VersionId,
 };
 use packhouse_oci::{Digest, Tag};
 use std::cell::RefCell;
@@ -194,7 +194,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     }
 
     /// The same for what ends versions.
-    pub fn tag_rules_for(&mut self, may: &impl EndsVersions<'tx>) -> Result<TagRules<'tx>, CatalogError> {
+    pub fn tag_rules_for(&mut self, may: &impl TouchesVersions<'tx>) -> Result<TagRules<'tx>, CatalogError> {
         self.tag_rules_about(may.package())
     }
 
@@ -233,7 +233,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     /// for.
     pub fn reached(
         &mut self,
-        may: &impl EndsVersions<'tx>,
+        may: &impl TouchesVersions<'tx>,
         rules: &TagRules<'tx>,
         version: VersionId,
     ) -> Result<Reached<'tx>, CatalogError> {

@@ -14,8 +14,8 @@ CREATE TABLE tag_rules (
     created_at {int} NOT NULL,
     created_by {int}
 );
-CREATE INDEX tag_rules_by_owner ON tag_rules (owner_id, id) WHERE owner_id IS NOT NULL;
-CREATE INDEX tag_rules_by_package ON tag_rules (package_id, id) WHERE package_id IS NOT NULL;
+CREATE INDEX tag_rules_by_owner ON tag_rules (owner_id, id);
+CREATE INDEX tag_rules_by_package ON tag_rules (package_id, id);
 
 -- At most one policy of an owner and one of a package, which takes the owner's place for it. `policy` is the service's
 -- JSON. `due_at`: when it runs next; none: only by hand. What the last run did.
@@ -31,8 +31,8 @@ CREATE TABLE retention (
     kept {int} NOT NULL DEFAULT 0,
     dropped {int} NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX retention_by_owner ON retention (owner_id) WHERE owner_id IS NOT NULL;
-CREATE UNIQUE INDEX retention_by_package ON retention (package_id) WHERE package_id IS NOT NULL;
+CREATE UNIQUE INDEX retention_by_owner ON retention (owner_id);
+CREATE UNIQUE INDEX retention_by_package ON retention (package_id);
 CREATE INDEX retention_due ON retention (due_at, id) WHERE due_at IS NOT NULL;
 
 -- When a version, or what a tag pointed at, was pulled last, to the second or so.

@@ -4,9 +4,9 @@
 use crate::database::Database;
 use packhouse_access::{
     AccountId, Action, Caller, Collect, Delete, EndsVersions, Granted, Operate, Pull, Push, Refused, Restore,
-    Role, Scopes, TagHeld, TokenId, VersionId, Visibility, decide, decide_blob_end, decide_collect,
-    decide_create, decide_operate, decide_package_end, decide_publish, decide_tag_end, decide_tag_move,
-    decide_tags_back, decide_version_end,
+    Role, Scopes, TagHeld, TokenId, TouchesVersions, VersionId, Visibility, decide, decide_blob_end,
+    decide_collect, decide_create, decide_operate, decide_package_end, decide_publish, decide_tag_end,
+    decide_tag_move, decide_tags_back, decide_version_end,
 };
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Micros, NewManifest, NewToken, Options, Place, Presented,
@@ -358,7 +358,7 @@ pub(crate) fn delete_tag<'tx>(
 
 pub(crate) fn may_end<'tx>(
     tx: &mut WriteTx<'_, 'tx>,
-    may: &impl EndsVersions<'tx>,
+    may: &impl TouchesVersions<'tx>,
     version: VersionId,
 ) -> Done<packhouse_access::VersionEnd<'tx>> {
     let rules = tx.tag_rules_for(may)?;

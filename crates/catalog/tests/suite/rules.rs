@@ -6,8 +6,8 @@ use crate::house::{
     unlink_blob,
 };
 use packhouse_access::{
-    Administer, Delete, EndsVersions, Hold, ManageRules, Pattern, Push, Restore, Role, RuleId, See,
-    TagChange, TagHeld, decide_move, decide_namespace, decide_package_leave, decide_prune, decide_tag_move,
+    Administer, Delete, Hold, ManageRules, Pattern, Push, Restore, Role, RuleId, See, TagChange, TagHeld,
+    TouchesVersions, decide_move, decide_namespace, decide_package_leave, decide_prune, decide_tag_move,
 };
 use packhouse_catalog::{Micros, NewTagRule, Presented, WriteTx};
 
@@ -478,7 +478,7 @@ fn a_proof_about_another_package_opens_nothing(house: &House) {
     let ended = house.write(move |tx| {
         let one_may = may_change::<Delete>(tx, &shows, "mona/one")?;
         let two = may_change::<Delete>(tx, &shows, "mona/two")?;
-        assert_ne!(EndsVersions::package(&one_may), EndsVersions::package(&two));
+        assert_ne!(TouchesVersions::package(&one_may), TouchesVersions::package(&two));
         let version = tx.live_version(&two, &one().build().digest)?.unwrap();
         let end = may_end(tx, &two, version)?;
         Ok(tx.delete_version(&one_may, &end, Micros(60))?)

@@ -26,7 +26,11 @@ async fn rule(house: &House, of: &str, hold: &str, role: Option<&str>) {
 async fn stage() -> (House, Person, Person, Manifest, Manifest) {
     let house = House::new().await;
     let (mona, hubot) = (house.user("mona").await, house.user("hubot").await);
-    let one = image().layer("one").manifest();
+    // Without a media type of its own, so that it can be pushed as something else.
+    let mut one = image().layer("one").manifest();
+    let mut json: serde_json::Value = serde_json::from_slice(&one.bytes).unwrap();
+    json.as_object_mut().unwrap().remove("mediaType");
+    one.bytes = json.to_string().into_bytes();
     mona.push(APP, &one.digest(), &one).await;
     let all = index(&[&one]);
     mona.push(APP, "v1", &all).await;
