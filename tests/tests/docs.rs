@@ -142,6 +142,36 @@ fn the_scripts_of_the_api_list_packages() {
     }
 }
 
+#[test]
+fn the_commands_of_retention_work_in_their_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/retention.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = blocks(&page, "sh");
+    assert!(commands.len() >= 5, "the page has {} blocks of commands: is this the page?", commands.len());
+    let house = House::start();
+    house.operator(["user", "create", "mona"]);
+    let mona = house.token("mona", "admin:org,write:packages,delete:packages");
+    house.organization("octo", &mona);
+    let door = house.caller(&mona);
+    for tag in ["v1.0", "old", "older", "latest", "latest"] {
+        door.push("octo/app", tag, &Image::random(100));
+    }
+    let mut script = format!(
+        "set -eu\npackhouse() {{ '{}' \"$@\" --data '{}'; }}\n",
+        packhouse_tests::tools::packhouse().display(),
+        house.data().display()
+    );
+    script.extend(commands);
+    let desk = tempfile::tempdir().expect("a folder");
+    let done = Program::new("bash", desk.path()).args(["-c", &script]).env("NO_COLOR", "1").succeeds();
+
+    // What the page says of its commands is so.
+    done.says("keep last 2").says("drop the rest").says("points at version");
+    assert_eq!(door.tags("octo/app"), ["latest", "older", "v1.0"]);
+    let held = door.send_bytes("DELETE", "/v2/octo/app/manifests/v1.0", "application/json", b"");
+    assert_eq!(held.status, 403, "{held}");
+}
+
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.
 #[test]
 fn the_tests_that_the_promises_name_exist() {

@@ -86,6 +86,9 @@ pub enum Explain {}
 /// Removing what has expired.
 #[derive(Debug)]
 pub enum Collect {}
+/// Ending versions of a package that a retention policy drops.
+#[derive(Debug)]
+pub enum Prune {}
 
 /// Proof that a caller may do `A` in transaction `'tx`. Made by this crate only.
 #[derive(Debug)]
@@ -107,6 +110,8 @@ pub(crate) struct On {
     pub(crate) namespace: Option<AccountId>,
     pub(crate) repository: Option<RepositoryId>,
     pub(crate) team: Option<TeamId>,
+    /// The caller's role on the package, within what their token was given: what rules about tags ask.
+    pub(crate) role: Option<Role>,
     /// What a package is, or will be ([`Create`], [`Publish`]).
     pub(crate) visibility: Option<Visibility>,
     /// What a token is made with: of [`crate::MakeToken`], like the two that follow.
@@ -148,6 +153,17 @@ impl<A: Action> Granted<'_, A> {
     /// Whether everyone may read it.
     pub fn is_public(&self) -> bool {
         self.on.visibility == Some(Visibility::Public)
+    }
+}
+
+impl Granted<'_, Prune> {
+    /// The package; -1, which no row has, stands for the impossible.
+    pub fn package(&self) -> PackageId {
+        self.on.package.unwrap_or(PackageId(-1))
+    }
+    /// The account that owns it.
+    pub fn owner(&self) -> AccountId {
+        self.on.namespace.unwrap_or(AccountId(-1))
     }
 }
 
@@ -258,9 +274,12 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
     }
     let Some((has, _)) = role else { return Err(refused(Refusal::NotFound)) };
     let package = facts.package.map(|(id, _)| id);
+    let mut role = Some(has);
     if has_token && caller.is_limited() {
         let open = matches!(facts.package, Some((_, Visibility::Public)));
-        match caller.limit_on(facts.namespace, package) {
+        let limit = caller.limit_on(facts.namespace, package);
+        role = role.min(limit);
+        match limit {
             Some(limit) if limit >= A::ROLE => {}
             // What it was not made for and is not public, it does not see.
             None if !open => return Err(refused(Refusal::NotFound)),
@@ -275,7 +294,7 @@ pub fn decide<'tx, A: Action>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, 
         return Err(refused(Refusal::BearerTooNarrow));
     }
     let visibility = facts.package.map(|(_, visibility)| visibility);
-    let on = On { package, namespace: facts.namespace, visibility, ..On::default() };
+    let on = On { package, namespace: facts.namespace, role, visibility, ..On::default() };
     Ok(grant(caller, on, &facts.path, because))
 }
 
@@ -434,6 +453,20 @@ pub fn decide_collect<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, Collect>
         Who::Worker => Ok(site_grant(caller, Because::Worker)),
         Who::Operator => Ok(site_grant(caller, Because::Operator)),
         Who::Anonymous | Who::Account { .. } => Err(not_this_caller("collect")),
+    }
+}
+
+/// Whether the caller is the worker that applies the retention policy of the package of `facts`. It has no role, so
+/// every rule about tags binds it.
+pub fn decide_prune<'tx>(facts: &PackageFacts<'tx>) -> Result<Granted<'tx, Prune>, Refused> {
+    let refused = |refusal| Refused { refusal, action: "prune", path: facts.path.clone(), creating: false };
+    match (&facts.caller.who, facts.package) {
+        (Who::Worker, Some((id, _))) => {
+            let on = On { package: Some(id), namespace: facts.namespace, ..On::default() };
+            Ok(grant(&facts.caller, on, &facts.path, Because::Worker))
+        }
+        (Who::Worker, None) => Err(refused(Refusal::NotFound)),
+        (Who::Anonymous | Who::Account { .. } | Who::Operator, _) => Err(refused(Refusal::Caller)),
     }
 }
 

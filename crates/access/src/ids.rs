@@ -42,3 +42,7 @@ id! {
     /// A repository: a record of a forge's, with its own roles.
     RepositoryId
 }
+id! {
+    /// A rule about tags, or a retention policy.
+    RuleId
+}

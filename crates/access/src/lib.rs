@@ -11,29 +11,38 @@ pub mod brand;
 mod decide;
 mod facts;
 mod ids;
+mod patterns;
 mod places;
 mod reason;
+mod rules;
 mod scope;
 mod tokens;
 
 pub use brand::{Brand, with_brand};
 pub use decide::{
-    Action, Administer, Collect, Create, Delete, Explain, Granted, List, Move, Operate, Publish, Pull, Push,
-    Restore, See, decide, decide_collect, decide_create, decide_explain, decide_list, decide_move,
-    decide_operate, decide_publish, explain_roles,
+    Action, Administer, Collect, Create, Delete, Explain, Granted, List, Move, Operate, Prune, Publish, Pull,
+    Push, Restore, See, decide, decide_collect, decide_create, decide_explain, decide_list, decide_move,
+    decide_operate, decide_prune, decide_publish, explain_roles,
 };
 pub use facts::{
     Bound, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, Policy, RepositoryFacts, Standing,
     TeamFacts, Who,
 };
-pub use ids::{AccountId, ManifestId, PackageId, RepositoryId, TeamId, TokenId, VersionId};
+pub use ids::{AccountId, ManifestId, PackageId, RepositoryId, RuleId, TeamId, TokenId, VersionId};
+pub use patterns::{PATTERN_BYTES_MAX, Pattern, PatternError, version_of};
 pub use places::{
     CreateRepository, DeleteRepository, EditRepository, EditTeam, Govern, Inspect, LinkRepository,
-    ListCollaborators, ListIn, ListRepositories, ManageTeams, NamespaceAction, Own, RepositoryAction,
-    SeeRepository, SeeTeam, SeeUsage, decide_create_repository, decide_edit_team, decide_list_in,
-    decide_list_repositories, decide_mention_repository, decide_namespace, decide_own, decide_repository,
-    decide_see_team,
+    ListCollaborators, ListIn, ListRepositories, ManageRules, ManageTeams, NamespaceAction, Own,
+    RepositoryAction, SeeRepository, SeeTeam, SeeUsage, decide_create_repository, decide_edit_team,
+    decide_list_in, decide_list_repositories, decide_mention_repository, decide_namespace, decide_own,
+    decide_repository, decide_see_team,
 };
 pub use reason::{Because, Refusal, Refused};
+pub use rules::{
+    AccountEnd, BlobEnd, BlobReached, EndsVersions, Hold, PackageEnd, Reached, TagAt, TagChange, TagEnd,
+    TagHeld, TagMove, TagRule, TagRules, TagSurvey, TagsBack, TagsTakenBack, TouchesVersions, VersionEnd,
+    decide_account_end, decide_blob_end, decide_package_end, decide_package_leave, decide_tag_end,
+    decide_tag_move, decide_tags_back, decide_version_end,
+};
 pub use scope::{Actions, RepositoryRole, Role, Scopes, UnknownScope, UnknownWord, Visibility};
 pub use tokens::{MakeToken, Wanted, decide_hand_on, decide_make_token};

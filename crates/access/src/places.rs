@@ -55,6 +55,11 @@ actions! { NamespaceAction:
     };
     /// Change members, robots and settings of an organization.
     Govern { NAME: &'static str = "govern", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::ADMIN_ORG };
+    /// Make and change the rules about tags, and the retention policy, of all packages of an account.
+    ManageRules {
+        NAME: &'static str = "change the rules of", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::ADMIN_ORG,
+        SCOPES_OF_USER: Scopes = Scopes::WRITE
+    };
     /// See what an account uses. GitHub: `admin:org` or `repo`, and `user` for a user.
     SeeUsage {
         NAME: &'static str = "see the usage of", STANDING: Standing = Standing::Owner, SCOPES: Scopes = Scopes::ADMIN_ORG,
@@ -128,6 +133,7 @@ about_a_namespace!(
     Inspect,
     ManageTeams,
     Govern,
+    ManageRules,
     SeeUsage,
     CreateRepository,
     ListIn,
@@ -238,7 +244,9 @@ pub fn decide_namespace<'tx, A: NamespaceAction>(
     if has < A::STANDING {
         return Err(refused(Refusal::Standing));
     }
-    let on = On { namespace: facts.namespace, ..On::default() };
+    // Owners of an account are admins of its packages.
+    let role = (has == Standing::Owner).then_some(Role::Admin);
+    let on = On { namespace: facts.namespace, role, ..On::default() };
     Ok(grant(&facts.caller, on, &facts.name, because(&facts.caller, facts.standing)))
 }
 

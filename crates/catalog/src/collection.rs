@@ -126,6 +126,8 @@ statement!(END_TEAM_GRANTS_OF, "DELETE FROM package_teams WHERE package_id = $1"
 statement!(END_WORKFLOW_GRANTS_OF, "DELETE FROM package_repositories WHERE package_id = $1");
 statement!(END_REDIRECTS_TO, "DELETE FROM redirects WHERE package_id = $1");
 statement!(END_LIMITS_OF, "DELETE FROM token_limits WHERE package_id = $1");
+statement!(END_RULES_OF, "DELETE FROM tag_rules WHERE package_id = $1");
+statement!(END_RETENTION_OF, "DELETE FROM retention WHERE package_id = $1");
 statement!(END_TAG_DOWNLOADS_OF, "DELETE FROM tag_downloads WHERE package_id = $1");
 statement!(END_PACKAGE, "DELETE FROM packages WHERE id = $1");
 statement!(LOCK_MANIFESTS, "SELECT id FROM manifests WHERE id IN {numbers $1} ORDER BY id {lock}");
@@ -329,6 +331,8 @@ impl Desk {
             &END_REDIRECTS_TO,
             &END_LIMITS_OF,
             &END_TAG_DOWNLOADS_OF,
+            &END_RULES_OF,
+            &END_RETENTION_OF,
             &END_PACKAGE,
         ] {
             tx.execute(statement, &[package])?;

@@ -1,7 +1,7 @@
-//! How often manifests were fetched: sums that a worker brings.
+//! How often manifests were fetched, and when last: sums that a worker brings.
 
 use crate::sql::statement;
-use crate::{CatalogError, WriteTx};
+use crate::{CatalogError, Micros, WriteTx};
 use packhouse_access::{Collect, Granted, PackageId, VersionId};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,23 +31,27 @@ statement!(
 );
 statement!(
     COUNT_ON_VERSIONS,
-    "UPDATE versions SET downloads = versions.downloads + counted.count FROM {counted $1} AS counted
+    "UPDATE versions SET downloads = versions.downloads + counted.count,
+       last_pulled_at = CASE WHEN last_pulled_at > $2 THEN last_pulled_at ELSE $2 END FROM {counted $1} AS counted
      WHERE versions.id = counted.id"
 );
 statement!(
     COUNT_ON_TAGS,
-    "INSERT INTO tag_downloads (package_id, name, downloads)
-     SELECT p.id, counted.name, counted.count FROM {counted $1} AS counted CROSS JOIN packages p
+    "INSERT INTO tag_downloads (package_id, name, downloads, last_pulled_at)
+     SELECT p.id, counted.name, counted.count, CAST($2 AS BIGINT) FROM {counted $1} AS counted CROSS JOIN packages p
      WHERE p.id = counted.id
-     ON CONFLICT (package_id, name) DO UPDATE SET downloads = tag_downloads.downloads + excluded.downloads"
+     ON CONFLICT (package_id, name) DO UPDATE SET downloads = tag_downloads.downloads + excluded.downloads,
+       last_pulled_at = excluded.last_pulled_at"
 );
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Adds to what was counted before: four statements, however many there are. The caller bounds them.
+    /// Adds to what was counted before, and says that it was pulled now: four statements, however many there are. The
+    /// caller bounds them.
     pub fn count_downloads(
         &mut self,
         _may: &Granted<'tx, Collect>,
         downloads: &[Download],
+        now: Micros,
     ) -> Result<(), CatalogError> {
         let (mut packages, mut versions, mut tags) =
             (BTreeMap::<i64, u64>::new(), BTreeMap::<i64, u64>::new(), BTreeMap::<(i64, &str), u64>::new());
@@ -62,10 +66,10 @@ impl<'tx> WriteTx<'_, 'tx> {
         let versions = triples(versions.iter().map(|(id, count)| (*id, None, *count)));
         self.rows(&LOCK_COUNTED, &[packages.as_str().into()], |_| Ok(()))?;
         self.execute(&COUNT_ON_PACKAGES, &[packages.as_str().into()])?;
-        self.execute(&COUNT_ON_VERSIONS, &[versions.as_str().into()])?;
+        self.execute(&COUNT_ON_VERSIONS, &[versions.as_str().into(), now.0.into()])?;
         if !tags.is_empty() {
             let tags = triples(tags.iter().map(|((id, name), count)| (*id, Some(*name), *count)));
-            self.execute(&COUNT_ON_TAGS, &[tags.as_str().into()])?;
+            self.execute(&COUNT_ON_TAGS, &[tags.as_str().into(), now.0.into()])?;
         }
         Ok(())
     }

@@ -6,8 +6,9 @@
 
 use crate::reviews::{Kind, Review};
 use crate::sql::{Value, statement};
+use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, PackageId, Pull, Push, VersionId};
+use packhouse_access::{BlobEnd, Delete, Granted, PackageId, Pull, Push, VersionId};
 use packhouse_oci::Digest;
 use std::collections::HashSet;
 
@@ -133,20 +134,21 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(self.execute(&PIN_LINK, &[may.package().0.into(), (&digest).into(), until.0.into()])? > 0)
     }
 
-    /// Makes a blob unreadable in the package; whether it was there.
+    /// Makes a blob that no held tag leads to unreadable in the package; whether it was there.
     /// It is remembered: a version that is restored may get it back.
     pub fn unlink_blob(
         &mut self,
         may: &Granted<'tx, Delete>,
-        digest: &Digest,
+        end: &BlobEnd<'tx>,
         now: Micros,
     ) -> Result<bool, CatalogError> {
-        let digest = digest.to_bytes();
-        let values = [may.package().0.into(), (&digest).into()];
+        about_the_same(may.package(), end.package())?;
+        let digest = end.digest();
+        let values = [may.package().0.into(), digest.into()];
         let unlinked = self.execute(&UNLINK, &values)? > 0;
         if unlinked {
             self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;
-            self.review(&Review::of_blob(Kind::Unlinked, may.package(), &digest), now)?;
+            self.review(&Review::of_blob(Kind::Unlinked, may.package(), digest), now)?;
         }
         Ok(unlinked)
     }

@@ -2,8 +2,9 @@
 
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
+use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, ManifestId, PackageId, Pull, Push, VersionId};
+use packhouse_access::{Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId};
 use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
 
 /// A manifest to store.
@@ -43,6 +44,9 @@ pub struct Pushed {
     pub version: VersionId,
     /// Whether the package did not have it before.
     pub created: bool,
+    /// The package has the same bytes under another media type. They stay what they are until
+    /// [`WriteTx::retype_version`], which tags may forbid.
+    pub retyped: Option<ManifestId>,
 }
 
 /// What a manifest names. Numbers in the catalog; never given a new meaning.
@@ -112,6 +116,7 @@ statement!(
     "UPDATE versions SET pinned_until = CASE WHEN pinned_until < $3 THEN $3 ELSE pinned_until END
      WHERE package_id = $1 AND id = $2 AND deleted_at IS NULL"
 );
+statement!(HELD_MANIFEST, "SELECT manifest_id FROM versions WHERE id = $1");
 statement!(SET_VERSION_MANIFEST, "UPDATE versions SET manifest_id = $2, subject = $3 WHERE id = $1");
 statement!(
     DELETE_VERSION,
@@ -187,14 +192,8 @@ impl<'tx> WriteTx<'_, 'tx> {
             Ok((VersionId(row.int(0)?), ManifestId(row.int(1)?)))
         })?;
         if let Some((version, held)) = live {
-            if held != manifest {
-                // The same bytes under another media type: the last push says what they are.
-                let values = [version.0.into(), manifest.0.into(), subject.as_ref().into()];
-                self.execute(&SET_VERSION_MANIFEST, &values)?;
-                self.forget_named(package_id, version, held, now)?;
-                self.name(package_id, manifest, version)?;
-            }
-            return Ok(Pushed { version, created: false });
+            let retyped = (held != manifest).then_some(manifest);
+            return Ok(Pushed { version, created: false, retyped });
         }
         let by = may.account().map(|id| id.0);
         let values =
@@ -205,7 +204,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let mut change = Change { versions: 1, ..Change::default() };
         self.settle_arrived(version, &mut change)?;
         self.count_versions(may.package(), change, now)?;
-        Ok(Pushed { version, created: true })
+        Ok(Pushed { version, created: true, retyped: None })
     }
 
     /// Keeps a version from retention rules until a time; whether it is there. Who is told that a manifest is there
@@ -286,35 +285,61 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(ManifestId(id))
     }
 
-    /// Deletes the version of that digest and takes its tags away; whether there was one. Its parts stay: the
-    /// protocol deletes what it was told to, and nothing else.
-    pub fn delete_version(
+    /// Gives a version the media type that its bytes were pushed with last: the last push says what they are.
+    pub fn retype_version(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        end: &VersionEnd<'tx>,
+        retyped: ManifestId,
+        new: &NewManifest,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        about_the_same(may.package(), end.package())?;
+        let held = self.row(&HELD_MANIFEST, &[end.version().0.into()], |row| row.int(0))?;
+        let held = held.map(ManifestId).ok_or(CatalogError::Corrupt("version"))?;
+        let subject = new.parsed.subject.as_ref().map(|subject| subject.digest.to_bytes());
+        let values = [end.version().0.into(), retyped.0.into(), subject.as_ref().into()];
+        self.execute(&SET_VERSION_MANIFEST, &values)?;
+        self.forget_named(end.package(), end.version(), held, now)?;
+        self.name(end.package(), retyped, end.version())
+    }
+
+    /// The live version of that digest.
+    pub fn live_version(
         &mut self,
         may: &Granted<'tx, Delete>,
         digest: &Digest,
-        now: Micros,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<Option<VersionId>, CatalogError> {
         let digest = digest.to_bytes();
         let values = [may.package().0.into(), (&digest).into()];
-        let live = self.row(&LIVE_VERSION, &values, |row| Ok(VersionId(row.int(0)?)))?;
-        let Some(version) = live else { return Ok(false) };
+        self.row(&LIVE_VERSION, &values, |row| Ok(VersionId(row.int(0)?)))
+    }
+
+    /// Deletes a version that no rule holds and takes its tags away. Its parts stay: the protocol deletes what it was
+    /// told to, and nothing else.
+    pub fn delete_version(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        end: &VersionEnd<'tx>,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
         let mut change = Change::default();
-        self.end_version(may, version, now, &mut change)?;
-        self.settle_gone(version, &mut change)?;
+        self.end_version(may, end, now, &mut change)?;
+        self.settle_gone(end.version(), &mut change)?;
         self.count_versions(may.package(), change, now)?;
-        self.review_versions(version, now)?;
-        Ok(true)
+        self.review_versions(end.version(), now)
     }
 
     /// Deletes one version and closes its tags; what it was whole of is not looked at yet.
     pub(crate) fn end_version(
         &mut self,
-        may: &Granted<'tx, Delete>,
-        version: VersionId,
+        may: &impl EndsVersions<'tx>,
+        end: &VersionEnd<'tx>,
         now: Micros,
         change: &mut Change,
     ) -> Result<(), CatalogError> {
-        let package = may.package();
+        let (package, version) = (may.package(), end.version());
+        about_the_same(package, end.package())?;
         let Some(state) = self.state(package, version)? else { return Ok(()) };
         let by = may.account().map(|id| id.0);
         self.execute(&DELETE_VERSION, &[package.0.into(), version.0.into(), now.0.into(), by.into()])?;

@@ -1,11 +1,14 @@
 //! Organizations: profiles, members, and what members may do.
 
 use crate::accounts::account;
+use crate::retention::END_RETENTION;
+use crate::rules::END_TAG_RULES;
 use crate::sql::{Value, statement};
 use crate::window::Window;
 use crate::{Account, CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
-    AccountId, Caller, Govern, Granted, Inspect, NamespaceFacts, Own, Policy, RepositoryRole, Visibility,
+    AccountEnd, AccountId, Caller, Govern, Granted, Inspect, NamespaceFacts, Own, Policy, RepositoryRole,
+    Visibility,
 };
 
 /// What members of an organization may do, whole.
@@ -361,10 +364,11 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.part(may.namespace(), account)
     }
 
-    /// Deletes the organization with all it has. Its name is free at once.
+    /// Deletes the organization with all it has, none of which a rule holds. Its name is free at once.
     pub fn delete_organization(
         &mut self,
         may: &Granted<'tx, Govern>,
+        _end: &AccountEnd<'tx>,
         now: Micros,
     ) -> Result<(), CatalogError> {
         let (id, by) = (Value::Int(may.namespace().0), may.account().map(|id| id.0));
@@ -382,6 +386,8 @@ impl<'tx> WriteTx<'_, 'tx> {
             &END_WORKFLOW_ROLES,
             &END_REPOSITORIES,
             &END_POLICY,
+            &END_TAG_RULES,
+            &END_RETENTION,
             &END_MEMBERSHIPS,
         ] {
             self.execute(statement, &[id])?;

@@ -4,10 +4,11 @@ use crate::accounts::account_kind;
 use crate::repositories::repository;
 use crate::reviews::Review;
 use crate::sql::{Row, Statement, Value, statement};
+use crate::tags::about_the_same;
 use crate::window::Window;
 use crate::{CatalogError, Micros, ReadTx, Repository, RepositoryOwner, WriteTx};
 use packhouse_access::{
-    AccountId, Because, Delete, Granted, ListIn, Move, PackageId, Restore, Role, See, Visibility,
+    AccountId, Because, Delete, Granted, ListIn, Move, PackageEnd, PackageId, Restore, Role, See, Visibility,
 };
 
 /// What is known of a package, with its owner and the repository that the caller may see.
@@ -358,8 +359,15 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Deletes the package with all it holds. Its path is free at once; whether it was there.
-    pub fn delete_package(&mut self, may: &Granted<'tx, Delete>, now: Micros) -> Result<bool, CatalogError> {
+    /// Deletes the package with all it holds, none of which a rule holds. Its path is free at once; whether it was
+    /// there.
+    pub fn delete_package(
+        &mut self,
+        may: &Granted<'tx, Delete>,
+        end: &PackageEnd<'tx>,
+        now: Micros,
+    ) -> Result<bool, CatalogError> {
+        about_the_same(may.package(), end.package())?;
         let by = may.account().map(|id| id.0);
         let was =
             self.row(&DELETE_PACKAGE, &[may.package().0.into(), now.0.into(), by.into()], |row| row.int(0))?;
@@ -391,7 +399,13 @@ impl<'tx> WriteTx<'_, 'tx> {
 
     /// Gives the package another path. Its old path leads to it until a package is made there. In another namespace
     /// it has no repository and no roles but its new owner's, and of who moved it there.
-    pub fn move_package(&mut self, may: &Granted<'tx, Move>, now: Micros) -> Result<(), CatalogError> {
+    pub fn move_package(
+        &mut self,
+        may: &Granted<'tx, Move>,
+        end: &PackageEnd<'tx>,
+        now: Micros,
+    ) -> Result<(), CatalogError> {
+        about_the_same(may.package(), end.package())?;
         let package = Value::Int(may.package().0);
         let found =
             self.row(&WHERE_NOW, &[package], |row| Ok((row.text(0)?, AccountId(row.int(1)?), row.int(2)?)))?;

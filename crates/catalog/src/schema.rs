@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("schema/0002_people_and_packages.sql")),
     (3, include_str!("schema/0003_collection.sql")),
     (4, include_str!("schema/0004_storage.sql")),
+    (5, include_str!("schema/0005_rules.sql")),
 ];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");

@@ -10,9 +10,10 @@ use std::sync::OnceLock;
 ///
 /// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, `{skip}` passes over the rows that others have locked, `{empty}` is an empty byte string,
-/// `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
-/// [`Value::Numbers`], `{clock $2}` is the database's own clock (on SQLite the parameter: its one process has it),
+/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows
+/// that others have locked, `{empty}` is an empty byte string,
+/// `{now}` is the database's own clock in microseconds, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}`
+/// those of a [`Value::Numbers`], `{clock $2}` is the database's own clock (on SQLite the parameter: its one process has it),
 /// and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
@@ -44,6 +45,7 @@ impl Statement {
                 expand(&text, "list", |n| format!("(SELECT unhex(value) AS item FROM json_each(${n}))"));
             let text = expand(&text, "numbers", |n| format!("(SELECT value AS item FROM json_each(${n}))"));
             let text = expand(&text, "clock", |n| format!("${n}"));
+            let text = text.replace("{now}", "CAST(unixepoch('subsec') * 1000000 AS BIGINT)");
             // The last, since JSON's paths have a `$` of their own.
             let text = text.replace('$', "?");
             let text = text.replace("{counted ?", "{counted $");
@@ -61,6 +63,8 @@ impl Statement {
             let text = self.text.replace("{lock}", "FOR UPDATE").replace("{share}", "FOR SHARE");
             let text =
                 text.replace("{skip}", "FOR UPDATE SKIP LOCKED").replace("{empty}", "CAST('' AS BYTEA)");
+            let text =
+                text.replace("{now}", "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)");
             let text = expand(&text, "list", |n| format!("(SELECT unnest(${n}::bytea[]) AS item)"));
             let text = expand(&text, "numbers", |n| format!("(SELECT unnest(${n}::bigint[]) AS item)"));
             // The parameter is named, since PostgreSQL wants to know the type of each.

@@ -3,16 +3,12 @@
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, Pull, Push, See, VersionId};
+use packhouse_access::{Delete, Granted, PackageId, Pull, Push, See, TagEnd, TagMove, VersionId};
 use packhouse_oci::{Digest, Tag};
 
 statement!(
     TAGS,
     "SELECT name FROM tags WHERE package_id = $1 AND valid_to IS NULL AND name > $2 ORDER BY name LIMIT $3"
-);
-statement!(
-    OPEN_TAG,
-    "SELECT id, version_id FROM tags WHERE package_id = $1 AND name = $2 AND valid_to IS NULL"
 );
 statement!(CLOSE_TAG, "UPDATE tags SET valid_to = $2 WHERE id = $1");
 statement!(CLOSE_TAGS_OF, "UPDATE tags SET valid_to = $2 WHERE version_id = $1 AND valid_to IS NULL");
@@ -33,10 +29,27 @@ statement!(
 );
 statement!(
     TAGS_OPEN,
-    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login, d.downloads FROM tags t
+    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login, d.downloads, d.last_pulled_at
+     FROM tags t
      JOIN versions v ON v.id = t.version_id LEFT JOIN accounts a ON a.id = t.moved_by
      LEFT JOIN tag_downloads d ON d.package_id = t.package_id AND d.name = t.name
      WHERE t.package_id = $1 AND t.valid_to IS NULL AND t.name > $2 ORDER BY t.name LIMIT $3"
+);
+
+// At an instant when it moved, it points where it moved to.
+statement!(
+    TAG_AS_OF,
+    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login FROM tags t
+     JOIN versions v ON v.id = t.version_id LEFT JOIN accounts a ON a.id = t.moved_by
+     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_from <= $3 AND (t.valid_to IS NULL OR t.valid_to > $3)
+     ORDER BY t.id DESC LIMIT 1"
+);
+statement!(
+    TAG_PAST,
+    "SELECT t.id, t.name, v.id, v.digest, t.valid_from, t.valid_to, a.login,
+       CAST(CASE WHEN v.deleted_at IS NULL THEN 1 ELSE 0 END AS BIGINT)
+     FROM tags t JOIN versions v ON v.id = t.version_id LEFT JOIN accounts a ON a.id = t.moved_by
+     WHERE t.package_id = $1 AND t.name = $2 ORDER BY t.id DESC LIMIT 2"
 );
 
 /// Where a tag pointed, and when.
@@ -56,6 +69,20 @@ pub struct TagRow {
     pub valid_to: Option<Micros>,
     /// Who made it point there, by the name as it was written.
     pub moved_by: Option<String>,
+}
+
+/// How often something was pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulls {
+    /// So often.
+    pub count: u64,
+    /// When last.
+    pub last_at: Option<Micros>,
+}
+
+/// A proof about another package than the one at hand opens nothing.
+pub(crate) fn about_the_same(package: PackageId, proven: PackageId) -> Result<(), CatalogError> {
+    if package == proven { Ok(()) } else { Err(CatalogError::Corrupt("proof")) }
 }
 
 fn tag_row(row: &Row<'_>) -> Result<TagRow, CatalogError> {
@@ -84,17 +111,39 @@ impl<'tx> ReadTx<'_, 'tx> {
         self.rows(&TAG_HISTORY, &values, tag_row)
     }
 
-    /// Tags with what they point at and how often they were pulled, in the order of bytes, after `after`.
+    /// Where a tag pointed at some time.
+    pub fn tag_as_of(
+        &mut self,
+        may: &Granted<'tx, See>,
+        tag: &Tag,
+        at: Micros,
+    ) -> Result<Option<TagRow>, CatalogError> {
+        let values = [may.package().0.into(), tag.as_str().into(), at.0.into()];
+        self.row(&TAG_AS_OF, &values, tag_row)
+    }
+
+    /// The two last rows of a tag, the newest first, with whether their version is alive: what an undo goes by.
+    pub fn tag_past(
+        &mut self,
+        may: &Granted<'tx, Push>,
+        tag: &Tag,
+    ) -> Result<Vec<(TagRow, bool)>, CatalogError> {
+        let values = [may.package().0.into(), tag.as_str().into()];
+        self.rows(&TAG_PAST, &values, |row| Ok((tag_row(row)?, row.int(7)? != 0)))
+    }
+
+    /// Tags with what they point at and how often they were pulled and when last, in the order of bytes, after
+    /// `after`.
     pub fn tags_open(
         &mut self,
         may: &Granted<'tx, See>,
         after: &str,
         limit: u32,
-    ) -> Result<Vec<(TagRow, u64)>, CatalogError> {
+    ) -> Result<Vec<(TagRow, Pulls)>, CatalogError> {
         let values = [may.package().0.into(), after.into(), Value::Int(limit.into())];
         self.rows(&TAGS_OPEN, &values, |row| {
-            let downloads = u64::try_from(row.int_or_null(7)?.unwrap_or(0)).unwrap_or(0);
-            Ok((tag_row(row)?, downloads))
+            let count = u64::try_from(row.int_or_null(7)?.unwrap_or(0)).unwrap_or(0);
+            Ok((tag_row(row)?, Pulls { count, last_at: row.int_or_null(8)?.map(Micros) }))
         })
     }
 
@@ -116,18 +165,17 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Points a tag at a live version of the package; another's is an error.
+    /// Points a tag that no rule holds at a live version of the package; another's is an error.
     pub fn move_tag(
         &mut self,
         may: &Granted<'tx, Push>,
-        tag: &Tag,
-        version: VersionId,
+        tag: &TagMove<'tx>,
         now: Micros,
     ) -> Result<(), CatalogError> {
-        let package = may.package();
-        let name = Value::Text(tag.as_str());
-        let open =
-            self.row(&OPEN_TAG, &[package.0.into(), name], |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
+        let (package, version) = (may.package(), tag.to());
+        about_the_same(package, tag.at().package())?;
+        let name = Value::Text(tag.at().name());
+        let open = tag.at().open();
         if open.is_some_and(|(_, at)| at == version) {
             return Ok(());
         }
@@ -149,17 +197,16 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.count_versions(package, change, now)
     }
 
-    /// Takes a tag away; whether it was there. Its version stays.
+    /// Takes a tag away that no rule holds; whether it was there. Its version stays.
     pub fn delete_tag(
         &mut self,
         may: &Granted<'tx, Delete>,
-        tag: &Tag,
+        tag: &TagEnd<'tx>,
         now: Micros,
     ) -> Result<bool, CatalogError> {
         let package = may.package();
-        let values = [package.0.into(), tag.as_str().into()];
-        let open = self.row(&OPEN_TAG, &values, |row| Ok((row.int(0)?, VersionId(row.int(1)?))))?;
-        let Some((id, left)) = open else { return Ok(false) };
+        about_the_same(package, tag.at().package())?;
+        let Some((id, left)) = tag.at().open() else { return Ok(false) };
         let before = self.state(package, left)?;
         self.execute(&CLOSE_TAG, &[id.into(), now.0.into()])?;
         let mut change = Change::default();

@@ -2,8 +2,9 @@
 
 use crate::parts::{Change, count};
 use crate::sql::{Row, Value, statement};
+use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, Granted, Restore, See, VersionId};
+use packhouse_access::{Delete, EndsVersions, Granted, Restore, See, TagsBack, VersionEnd, VersionId};
 use packhouse_oci::{Digest, Tag};
 use std::collections::HashMap;
 
@@ -28,6 +29,8 @@ pub struct Version {
     pub deleted_at: Option<Micros>,
     /// How often its manifest was fetched.
     pub downloads: u64,
+    /// When it was fetched last.
+    pub last_pulled_at: Option<Micros>,
     /// Whether it is a part of another version: an untagged child or referrer.
     pub part: bool,
     /// The version whose deletion took it along.
@@ -70,7 +73,7 @@ const TAGS_MAX: i64 = 10_000;
 statement!(
     VERSIONS_ACTIVE,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM (SELECT id FROM versions WHERE package_id = $1 AND part = 0 AND deleted_at IS NULL AND id < $2
            ORDER BY id DESC LIMIT $3 OFFSET $4) AS page
      CROSS JOIN versions v CROSS JOIN manifests m WHERE v.id = page.id AND m.id = v.manifest_id
@@ -79,7 +82,7 @@ statement!(
 statement!(
     VERSIONS_WITH_PARTS,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM (SELECT id FROM versions WHERE package_id = $1 AND deleted_at IS NULL AND id < $2
            ORDER BY id DESC LIMIT $3 OFFSET $4) AS page
      CROSS JOIN versions v CROSS JOIN manifests m WHERE v.id = page.id AND m.id = v.manifest_id
@@ -89,7 +92,7 @@ statement!(
 statement!(
     VERSIONS_DELETED,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM (SELECT d.id FROM versions d WHERE d.package_id = $1 AND d.deleted_at IS NOT NULL AND d.id < $2
              AND d.deleted_at >= $5 AND d.deleted_with IS NULL
              AND NOT EXISTS (SELECT 1 FROM versions n WHERE n.package_id = d.package_id AND n.digest = d.digest
@@ -103,28 +106,28 @@ statement!(
 statement!(
     VERSION_BY_ID,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM versions v JOIN manifests m ON m.id = v.manifest_id
      WHERE v.id = $2 AND v.package_id = $1 AND v.deleted_at IS NULL"
 );
 statement!(
     VERSION_BY_DIGEST,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM versions v JOIN manifests m ON m.id = v.manifest_id
      WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
 );
 statement!(
     VERSION_BY_TAG,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM tags t JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
      WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
 );
 statement!(
     VERSION_DELETED,
     "SELECT v.id, v.digest, m.media_type, m.size, m.artifact_type, v.created_at, v.updated_at, v.deleted_at,
-       v.downloads, v.part, v.deleted_with
+       v.downloads, v.part, v.deleted_with, v.last_pulled_at
      FROM versions v JOIN manifests m ON m.id = v.manifest_id
      WHERE v.id = $2 AND v.package_id = $1 AND v.deleted_at IS NOT NULL"
 );
@@ -197,6 +200,7 @@ fn version(row: &Row<'_>) -> Result<Version, CatalogError> {
         downloads: row.size(8)?,
         part: row.int(9)? != 0,
         deleted_with: row.int_or_null(10)?.map(VersionId),
+        last_pulled_at: row.int_or_null(11)?.map(Micros),
         tags: Vec::new(),
         whole: None,
     })
@@ -347,31 +351,37 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Deletes a version with the parts that only it holds, and closes its tags. Returns how many went along.
+    /// Deletes a version that no rule holds with the parts that only it holds, and closes its tags. Returns how many
+    /// went along.
     pub fn delete_whole(
         &mut self,
-        may: &Granted<'tx, Delete>,
-        whole: &Version,
+        may: &impl EndsVersions<'tx>,
+        whole: (VersionId, &Digest),
+        end: &VersionEnd<'tx>,
         now: Micros,
     ) -> Result<u64, CatalogError> {
-        let package = may.package();
-        let parts = self.parts_of_alone(package, &whole.digest)?;
+        let (package, (id, digest)) = (may.package(), whole);
+        if end.version() != id {
+            return Err(CatalogError::Corrupt("proof"));
+        }
+        let parts = self.parts_of_alone(package, digest)?;
         let mut change = Change::default();
-        self.end_version(may, whole.id, now, &mut change)?;
+        self.end_version(may, end, now, &mut change)?;
         let mut taken = 0;
         if !parts.is_empty() {
             let by = may.account().map(|id| id.0);
-            let values = [package.0.into(), Value::List(&parts), now.0.into(), by.into(), whole.id.0.into()];
+            let values = [package.0.into(), Value::List(&parts), now.0.into(), by.into(), id.0.into()];
             taken = self.execute(&DELETE_PARTS, &values)?;
             change.parts -= count(taken);
         }
-        self.settle_gone(whole.id, &mut change)?;
+        self.settle_gone(id, &mut change)?;
         self.count_versions(package, change, now)?;
         self.review_versions(whole.id, now)?;
         Ok(taken)
     }
 
-    /// Brings a deleted version back with what its deletion took along: its tags where their names are free, and
+    /// Brings a deleted version back with what its deletion took along: its tags where their names are free (and no
+    /// rule keeps them from it), and
     /// the blobs of all of them that were taken out of the package and are still there. Returns how many versions
     /// came back with it.
     ///
@@ -380,9 +390,14 @@ impl<'tx> WriteTx<'_, 'tx> {
         &mut self,
         may: &Granted<'tx, Restore>,
         deleted: &Version,
+        back: &TagsBack<'tx>,
         now: Micros,
     ) -> Result<u64, CatalogError> {
         let (package, id) = (may.package(), Value::Int(deleted.id.0));
+        about_the_same(package, back.package())?;
+        if back.version() != deleted.id {
+            return Err(CatalogError::Corrupt("proof"));
+        }
         let Some(deleted_at) = deleted.deleted_at else { return Ok(0) };
         let values = [package.0.into(), id, now.0.into()];
         if self.execute(&RESTORE_VERSION, &values)? == 0 {

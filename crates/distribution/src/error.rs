@@ -12,8 +12,8 @@ use packhouse_oci::{
     TagError,
 };
 use packhouse_service::{
-    DeleteError, Denied, Fault, Limited, ListError, PullError, PushError, Refusal, Refused, Role, TokenError,
-    UploadError, Visibility,
+    DeleteError, Denied, Fault, Limited, ListError, PullError, PushError, Refusal, Refused, Role, TagHeld,
+    TokenError, UploadError, Visibility,
 };
 
 /// An answer that is an error.
@@ -154,6 +154,11 @@ impl OciError {
         OciError::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
     }
 
+    /// A rule holds a tag. Clients print the message of a DENIED and do not try again.
+    fn held(held: &TagHeld) -> Self {
+        OciError::forbidden(format!("permission_denied: {held}")).detail(&held.tag)
+    }
+
     /// Too many requests.
     pub(crate) fn limited(limited: &Limited) -> Self {
         let (Limited::Hour { retry_seconds, .. } | Limited::Pace { retry_seconds, .. }) = limited;
@@ -201,6 +206,7 @@ impl OciError {
                 ),
             )
             .detail(first),
+            PushError::TagHeld(held) => OciError::held(held),
             PushError::Fault(fault) => OciError::fault(fault),
         }
     }
@@ -210,6 +216,7 @@ impl OciError {
             DeleteError::Denied(denied) => OciError::denied(denied, challenge),
             DeleteError::ManifestUnknown(reference) => manifest_unknown(reference),
             DeleteError::BlobUnknown(digest) => blob_unknown(digest),
+            DeleteError::TagHeld(held) => OciError::held(held),
             DeleteError::Fault(fault) => OciError::fault(fault),
         }
     }

@@ -7,7 +7,7 @@
 use crate::respond::Answer;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
-use packhouse_service::{Denied, Fault, Refusal, Refused, Role, Visibility};
+use packhouse_service::{Denied, Fault, Refusal, Refused, Role, TagHeld, Visibility};
 use serde::Serialize;
 
 /// Where the documentation is that errors point at.
@@ -107,6 +107,11 @@ impl ApiError {
     /// 400 with what is wrong in the query.
     pub(crate) fn invalid_query(errors: Vec<Field>) -> Self {
         ApiError { status: StatusCode::BAD_REQUEST, ..ApiError::invalid(errors) }
+    }
+
+    /// A rule holds a tag. GitHub's text for what its rules about branches and tags forbid begins the message.
+    pub(crate) fn held(held: &TagHeld) -> Self {
+        ApiError::unprocessable(format!("Repository rule violations found: {held}."))
     }
 
     /// 422 with a sentence alone.

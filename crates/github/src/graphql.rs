@@ -88,7 +88,7 @@ fn failed(error: &ManageError, what: &str) -> Error {
     let kind = match error {
         ManageError::Denied(_) | ManageError::Unknown { .. } => "NOT_FOUND",
         ManageError::Forbidden(_) => "FORBIDDEN",
-        ManageError::Invalid { .. } | ManageError::Taken { .. } => "UNPROCESSABLE",
+        ManageError::Invalid { .. } | ManageError::Taken { .. } | ManageError::TagHeld(_) => "UNPROCESSABLE",
         ManageError::Fault(_) => "SERVICE_UNAVAILABLE",
     };
     typed(kind, refused(error, what).into_message())

@@ -26,6 +26,7 @@ mod rate_limit;
 mod repos;
 mod respond;
 mod route;
+mod rules;
 mod sign_in;
 mod simple;
 mod teams;

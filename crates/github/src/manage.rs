@@ -8,6 +8,7 @@ pub(crate) fn refused(error: &ManageError, what: &str) -> ApiError {
     match error {
         ManageError::Denied(denied) => ApiError::denied(denied, what),
         ManageError::Unknown { .. } => ApiError::not_found(what),
+        ManageError::TagHeld(held) => ApiError::held(held),
         ManageError::Forbidden(why) => ApiError::forbidden(why.clone()),
         ManageError::Invalid { resource, field, why } => {
             ApiError::invalid(vec![Field::custom(resource, field, why.clone())])

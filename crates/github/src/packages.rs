@@ -134,6 +134,7 @@ pub(crate) fn refused(error: &PackageError) -> ApiError {
         PackageError::Expired => {
             ApiError::not_found("The time to restore this version is over: package version")
         }
+        PackageError::TagHeld(held) => ApiError::held(held),
         PackageError::NameTaken(name) => ApiError::unprocessable(format!(
             "The name {name} is taken by another package; rename or delete that one first."
         )),

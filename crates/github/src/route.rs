@@ -6,8 +6,8 @@ use crate::error::ApiError;
 use crate::path::{Params, Segments};
 use crate::respond::Answer;
 use crate::{
-    access, billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, simple, teams, tokens, users,
-    versions,
+    access, billing, graphql, meta, openapi, orgs, packages, rate_limit, repos, rules, simple, teams, tokens,
+    users, versions,
 };
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
@@ -102,6 +102,10 @@ const VERSIONS_LISTED: &[Parameter] = &[
     PAGED[1],
     PAGED[2],
 ];
+
+/// What a look at a tag takes.
+const AS_OF: &[Parameter] =
+    &[maybe("as_of", &[], "A time, as in 2026-11-01T12:00:00Z; now when nothing is said.")];
 
 /// What restoring a package takes.
 const RESTORED: &[Parameter] = &[maybe("token", &[], "GitHub's package token; taken, and not needed.")];
@@ -521,6 +525,259 @@ pub static ROUTES: &[Route] = &[
         GET "/admin/access", "admin/explain-access", "site_admin",
         access::explain => 200 access::Explained;
         "Why somebody may do something to a package, or why not.", EXPLAINED
+    ),
+    // Rules about tags, retention, and the tags' past: beyond GitHub.
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/get-tag-for-authenticated-user", "read:packages",
+        rules::tag => 200 versions::Tag;
+        "Where a tag points, or pointed at a time.", AS_OF
+    ),
+    route!(
+        POST "/user/packages/{package_type}/{package_name}/tags/{tag}/undo",
+        "packages/undo-tag-for-authenticated-user", "read:packages, write:packages",
+        rules::undo => 200 versions::Tag;
+        "Put a tag back to where it pointed before its last change."
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/rules",
+        "packages/list-rules-for-authenticated-user", "read:packages",
+        rules::list => 200 Vec<rules::Rule>;
+        "Rules about the tags of a package, its owner's among them."
+    ),
+    route!(
+        POST "/user/packages/{package_type}/{package_name}/rules",
+        "packages/create-rule-for-authenticated-user", "write:packages",
+        rules::create: rules::RuleBody => 201 rules::Rule;
+        "Make tags of a package immutable, or protect them."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/rules/{rule_id}",
+        "packages/remove-rule-for-authenticated-user", "write:packages",
+        rules::remove => 204;
+        "End a rule of a package."
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/retention",
+        "packages/get-retention-for-authenticated-user", "read:packages",
+        rules::retention => 200 rules::Retention;
+        "The retention policy that a package is under."
+    ),
+    route!(
+        PUT "/user/packages/{package_type}/{package_name}/retention",
+        "packages/set-retention-for-authenticated-user", "write:packages",
+        rules::set_retention: rules::PolicyBody => 200 rules::Retention;
+        "Put a package under a retention policy of its own."
+    ),
+    route!(
+        DELETE "/user/packages/{package_type}/{package_name}/retention",
+        "packages/remove-retention-for-authenticated-user", "write:packages",
+        rules::remove_retention => 204;
+        "End the retention policy of a package."
+    ),
+    route!(
+        GET "/user/packages/{package_type}/{package_name}/retention/plan",
+        "packages/plan-retention-for-authenticated-user", "write:packages",
+        rules::plan => 200 rules::PlanView;
+        "What the retention policy would do to each version, and why."
+    ),
+    route!(
+        POST "/user/packages/{package_type}/{package_name}/retention/run",
+        "packages/run-retention-for-authenticated-user", "write:packages",
+        rules::run => 200 rules::PlanView;
+        "Apply the retention policy of a package now."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/get-tag-for-user", "read:packages",
+        rules::tag => 200 versions::Tag;
+        "Where a tag points, or pointed at a time.", AS_OF
+    ),
+    route!(
+        POST "/users/{username}/packages/{package_type}/{package_name}/tags/{tag}/undo",
+        "packages/undo-tag-for-user", "read:packages, write:packages",
+        rules::undo => 200 versions::Tag;
+        "Put a tag back to where it pointed before its last change."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/rules",
+        "packages/list-rules-for-user", "read:packages",
+        rules::list => 200 Vec<rules::Rule>;
+        "Rules about the tags of a package, its owner's among them."
+    ),
+    route!(
+        POST "/users/{username}/packages/{package_type}/{package_name}/rules",
+        "packages/create-rule-for-user", "write:packages",
+        rules::create: rules::RuleBody => 201 rules::Rule;
+        "Make tags of a package immutable, or protect them."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/rules/{rule_id}",
+        "packages/remove-rule-for-user", "write:packages",
+        rules::remove => 204;
+        "End a rule of a package."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/retention",
+        "packages/get-retention-for-user", "read:packages",
+        rules::retention => 200 rules::Retention;
+        "The retention policy that a package is under."
+    ),
+    route!(
+        PUT "/users/{username}/packages/{package_type}/{package_name}/retention",
+        "packages/set-retention-for-user", "write:packages",
+        rules::set_retention: rules::PolicyBody => 200 rules::Retention;
+        "Put a package under a retention policy of its own."
+    ),
+    route!(
+        DELETE "/users/{username}/packages/{package_type}/{package_name}/retention",
+        "packages/remove-retention-for-user", "write:packages",
+        rules::remove_retention => 204;
+        "End the retention policy of a package."
+    ),
+    route!(
+        GET "/users/{username}/packages/{package_type}/{package_name}/retention/plan",
+        "packages/plan-retention-for-user", "write:packages",
+        rules::plan => 200 rules::PlanView;
+        "What the retention policy would do to each version, and why."
+    ),
+    route!(
+        POST "/users/{username}/packages/{package_type}/{package_name}/retention/run",
+        "packages/run-retention-for-user", "write:packages",
+        rules::run => 200 rules::PlanView;
+        "Apply the retention policy of a package now."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/tags/{tag}",
+        "packages/get-tag-for-org", "read:packages",
+        rules::tag => 200 versions::Tag;
+        "Where a tag points, or pointed at a time.", AS_OF
+    ),
+    route!(
+        POST "/orgs/{org}/packages/{package_type}/{package_name}/tags/{tag}/undo",
+        "packages/undo-tag-for-org", "read:packages, write:packages",
+        rules::undo => 200 versions::Tag;
+        "Put a tag back to where it pointed before its last change."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/rules",
+        "packages/list-rules-for-org", "read:packages",
+        rules::list => 200 Vec<rules::Rule>;
+        "Rules about the tags of a package, its owner's among them."
+    ),
+    route!(
+        POST "/orgs/{org}/packages/{package_type}/{package_name}/rules",
+        "packages/create-rule-for-org", "write:packages",
+        rules::create: rules::RuleBody => 201 rules::Rule;
+        "Make tags of a package immutable, or protect them."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/rules/{rule_id}",
+        "packages/remove-rule-for-org", "write:packages",
+        rules::remove => 204;
+        "End a rule of a package."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/retention",
+        "packages/get-retention-for-org", "read:packages",
+        rules::retention => 200 rules::Retention;
+        "The retention policy that a package is under."
+    ),
+    route!(
+        PUT "/orgs/{org}/packages/{package_type}/{package_name}/retention",
+        "packages/set-retention-for-org", "write:packages",
+        rules::set_retention: rules::PolicyBody => 200 rules::Retention;
+        "Put a package under a retention policy of its own."
+    ),
+    route!(
+        DELETE "/orgs/{org}/packages/{package_type}/{package_name}/retention",
+        "packages/remove-retention-for-org", "write:packages",
+        rules::remove_retention => 204;
+        "End the retention policy of a package."
+    ),
+    route!(
+        GET "/orgs/{org}/packages/{package_type}/{package_name}/retention/plan",
+        "packages/plan-retention-for-org", "write:packages",
+        rules::plan => 200 rules::PlanView;
+        "What the retention policy would do to each version, and why."
+    ),
+    route!(
+        POST "/orgs/{org}/packages/{package_type}/{package_name}/retention/run",
+        "packages/run-retention-for-org", "write:packages",
+        rules::run => 200 rules::PlanView;
+        "Apply the retention policy of a package now."
+    ),
+    route!(
+        GET "/user/rules",
+        "user/list-rules", "write:packages",
+        rules::list => 200 Vec<rules::Rule>;
+        "Rules about the tags of all one's own packages."
+    ),
+    route!(
+        POST "/user/rules",
+        "user/create-rule", "write:packages",
+        rules::create: rules::RuleBody => 201 rules::Rule;
+        "Make tags of all one's own packages immutable, or protect them."
+    ),
+    route!(
+        DELETE "/user/rules/{rule_id}",
+        "user/remove-rule", "write:packages",
+        rules::remove => 204;
+        "End a rule about all one's own packages."
+    ),
+    route!(
+        GET "/user/retention",
+        "user/get-retention", "write:packages",
+        rules::retention => 200 rules::Retention;
+        "The retention policy of all one's own packages."
+    ),
+    route!(
+        PUT "/user/retention",
+        "user/set-retention", "write:packages",
+        rules::set_retention: rules::PolicyBody => 200 rules::Retention;
+        "Put all one's own packages under a retention policy."
+    ),
+    route!(
+        DELETE "/user/retention",
+        "user/remove-retention", "write:packages",
+        rules::remove_retention => 204;
+        "End the retention policy of all one's own packages."
+    ),
+    route!(
+        GET "/orgs/{org}/rules",
+        "orgs/list-rules", "admin:org",
+        rules::list => 200 Vec<rules::Rule>;
+        "Rules about the tags of all the packages of an organization."
+    ),
+    route!(
+        POST "/orgs/{org}/rules",
+        "orgs/create-rule", "admin:org",
+        rules::create: rules::RuleBody => 201 rules::Rule;
+        "Make tags of all the packages of an organization immutable, or protect them."
+    ),
+    route!(
+        DELETE "/orgs/{org}/rules/{rule_id}",
+        "orgs/remove-rule", "admin:org",
+        rules::remove => 204;
+        "End a rule about all the packages of an organization."
+    ),
+    route!(
+        GET "/orgs/{org}/retention",
+        "orgs/get-retention", "admin:org",
+        rules::retention => 200 rules::Retention;
+        "The retention policy of all the packages of an organization."
+    ),
+    route!(
+        PUT "/orgs/{org}/retention",
+        "orgs/set-retention", "admin:org",
+        rules::set_retention: rules::PolicyBody => 200 rules::Retention;
+        "Put all the packages of an organization under a retention policy."
+    ),
+    route!(
+        DELETE "/orgs/{org}/retention",
+        "orgs/remove-retention", "admin:org",
+        rules::remove_retention => 204;
+        "End the retention policy of all the packages of an organization."
     ),
     // Roles on packages, and links: beyond GitHub.
     route!(

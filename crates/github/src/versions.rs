@@ -6,7 +6,7 @@ use crate::packages::{family, refused, set_visibility};
 use crate::respond::Answer;
 use crate::simple::time;
 use crate::urls::{Urls, segment};
-use packhouse_service::{PackageRecord, TagRow, Version as Found, VersionsShown};
+use packhouse_service::{PackageRecord, Pulls, TagRow, Version as Found, VersionsShown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ pub(crate) struct Version {
     size: u64,
     /// How often the manifest was fetched.
     download_count: u64,
+    /// When it was fetched last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_pulled_at: Option<String>,
     /// The version that it is deleted and restored with.
     #[serde(skip_serializing_if = "Option::is_none")]
     part_of: Option<Whole>,
@@ -80,6 +83,7 @@ impl Version {
             artifact_type: version.artifact_type.clone(),
             size: version.size,
             download_count: version.downloads,
+            last_pulled_at: version.last_pulled_at.map(|at| time(at.0)),
             part_of: version.whole.map(|(id, digest)| Whole {
                 id: id.0,
                 name: digest.to_string(),
@@ -114,6 +118,9 @@ pub(crate) struct Tag {
     /// How often it was pulled, wherever it pointed.
     #[serde(skip_serializing_if = "Option::is_none")]
     download_count: Option<u64>,
+    /// When it was pulled last, wherever it pointed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_pulled_at: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -124,14 +131,15 @@ struct TagVersion {
 }
 
 impl Tag {
-    fn new(row: &TagRow, download_count: Option<u64>) -> Self {
+    pub(crate) fn new(row: &TagRow, pulls: Option<Pulls>) -> Self {
         Tag {
             name: row.name.clone(),
             version: TagVersion { id: row.version.0, name: row.digest.to_string() },
             valid_from: time(row.valid_from.0),
             valid_to: row.valid_to.map(|at| time(at.0)),
             moved_by: row.moved_by.clone(),
-            download_count,
+            download_count: pulls.map(|pulls| pulls.count),
+            last_pulled_at: pulls.and_then(|pulls| pulls.last_at).map(|at| time(at.0)),
         }
     }
 }
@@ -228,7 +236,7 @@ pub(crate) async fn tags(call: Call<'_>) -> Result<Answer, ApiError> {
     let more = rows.len() > asked.per_page as usize;
     rows.truncate(asked.per_page as usize);
     let next = rows.last().filter(|_| more).map(|(row, _)| row.name.as_str());
-    let tags: Vec<Tag> = rows.iter().map(|(row, count)| Tag::new(row, Some(*count))).collect();
+    let tags: Vec<Tag> = rows.iter().map(|(row, pulls)| Tag::new(row, Some(*pulls))).collect();
     Ok(call.list(&tags, &asked, next, None))
 }
 

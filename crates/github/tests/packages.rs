@@ -569,3 +569,83 @@ async fn tags_are_listed_deleted_and_remembered() {
     assert!(history.body[0]["valid_to"].is_string());
     assert_eq!(house.get(&mona, &format!("{tags}/never/history")).await.says(), "404 Tag not found.");
 }
+
+/// What a rule holds is held at each of the API's doors.
+#[tokio::test]
+async fn a_tag_that_a_rule_holds_is_changed_through_no_door() {
+    let house = House::new().await;
+    let mona = house.token("mona", &["admin:org", "write:packages", "delete:packages"]).await;
+    for (of, app) in [
+        ("/orgs/acme/packages/container/one", "one"),
+        ("/orgs/acme/packages/container/two", "two"),
+        ("/orgs/acme", "three"),
+    ] {
+        let name = format!("acme/{app}");
+        let at = format!("/orgs/acme/packages/container/{app}");
+        house.push(&mona, &name, Some("v1"), "old", &[]).await;
+        let child = house.push(&mona, &name, None, "child", &[]).await;
+        house.push(&mona, &name, Some("v1"), "one", &[&child]).await;
+        house.push(&mona, &name, Some("free"), "free", &[]).await;
+        let rule = if app == "two" {
+            json!({ "hold": "protected", "role": "nobody", "pattern": "v*" })
+        } else {
+            json!({ "hold": "immutable", "pattern": "v*", "except": ["v0*"] })
+        };
+        let made = house.ask(&mona, Method::POST, &format!("{of}/rules"), Some(rule)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let id = made.body["id"].as_i64().unwrap();
+
+        let tagged = house.get(&mona, &format!("{at}/versions?tag=v1")).await;
+        let version = tagged.body[0]["id"].as_i64().unwrap();
+        let held = |says: &str| {
+            let told = says.starts_with("422 Repository rule violations found: the tag `v1` is ")
+                && says.contains(&format!("rule {id} of"));
+            assert!(told, "{says}");
+        };
+        held(&house.delete(&mona, &format!("{at}/tags/v1")).await);
+        held(&house.delete(&mona, &format!("{at}/versions/{version}")).await);
+        held(&house.delete(&mona, &at).await);
+        held(&house.post(&mona, &format!("{at}/tags/v1/undo")).await);
+        held(&house.patch(&mona, &at, json!({ "name": "elsewhere" })).await.says());
+        held(&house.patch(&mona, &at, json!({ "owner": "mona" })).await.says());
+        held(&house.delete(&mona, "/orgs/acme").await);
+        // Other tags are free, and so is what a rule lets go.
+        assert_eq!(house.delete(&mona, &format!("{at}/tags/free")).await, "204");
+        assert_eq!(house.delete(&mona, &format!("{of}/rules/{id}")).await, "204");
+        assert_eq!(house.delete(&mona, &format!("{of}/rules/{id}")).await, "404 Rule not found.");
+        assert_eq!(house.post(&mona, &format!("{at}/tags/v1/undo")).await, "200");
+        assert_eq!(house.delete(&mona, &format!("{at}/tags/v1")).await, "204");
+    }
+    assert_eq!(house.delete(&mona, "/orgs/acme").await, "202");
+}
+
+#[tokio::test]
+async fn retention_is_set_planned_and_run() {
+    let house = House::new().await;
+    let mona = house.token("mona", &["admin:org", "write:packages", "delete:packages"]).await;
+    let at = "/orgs/acme/packages/container/app";
+    for word in ["a", "b", "c"] {
+        house.push(&mona, "acme/app", Some(word), word, &[]).await;
+    }
+    let put = |path: &'static str, body: Value| house.ask(&mona, Method::PUT, path, Some(body));
+    assert_eq!(house.get(&mona, &format!("{at}/retention")).await.says(), "404 Retention policy not found.");
+    let refused = put("/orgs/acme/retention", json!({ "keep_last": 1 })).await;
+    assert!(refused.says().starts_with("422 Validation Failed: the policy drops nothing"), "{refused:?}");
+    let set =
+        put("/orgs/acme/retention", json!({ "keep_last": 1, "drop_rest": true, "daily_at": "03:30" })).await;
+    assert_eq!(set.body["next_run_at"], "2026-01-01T03:30:00Z", "{set:?}");
+    let seen = house.get(&mona, &format!("{at}/retention")).await.body;
+    assert_eq!((&seen["of"], &seen["own"]), (&json!("acme"), &json!(false)));
+    let plan = house.get(&mona, &format!("{at}/retention/plan")).await.body;
+    let verdicts: Vec<_> =
+        plan["versions"].as_array().unwrap().iter().map(|row| row["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["keep", "drop", "drop"]);
+    assert_eq!(house.get(&mona, &format!("{at}/tags/a")).await.status, 200);
+    assert_eq!(house.post(&mona, &format!("{at}/retention/run")).await, "200");
+    assert_eq!(house.get(&mona, &format!("{at}/tags/a")).await.says(), "404 Tag not found.");
+    assert_eq!(house.get(&mona, &format!("{at}/tags/c")).await.status, 200);
+    let when = house.get(&mona, &format!("{at}/tags/c?as_of=2025-01-01T00:00:00Z")).await.says();
+    assert_eq!(when, "404 Tag not found.");
+    assert_eq!(house.delete(&mona, "/orgs/acme/retention").await, "204");
+    assert_eq!(house.delete(&mona, "/orgs/acme/retention").await, "404 Retention policy not found.");
+}

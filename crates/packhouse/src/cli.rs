@@ -45,6 +45,9 @@ pub fn run() -> ExitCode {
         Act::Team { act, flags } => operator::run(act.command(), &flags),
         Act::Repo { act, flags } => operator::run(act.command(), &flags),
         Act::Access { act, flags } => operator::run(act.command(), &flags),
+        Act::Protect { act, flags } => operator::run(act.command(), &flags),
+        Act::Retention { act, flags } => operator::run(act.command(), &flags),
+        Act::Tag { act, flags } => operator::run(act.command(), &flags),
         Act::Package { act, flags } => operator::run(act.command(), &flags),
         Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
     };

@@ -42,6 +42,9 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// Between two rounds of writing how often manifests were fetched.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Between two looks for retention policies whose time has come: one read of an index.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -65,6 +68,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let collection = house.metrics.collection.clone();
     tokio::spawn(sweep(service.clone(), collection, config.gc_grace, config.gc_rate, running.clone()));
     tokio::spawn(count(service.clone(), running.clone()));
+    tokio::spawn(retain(service.clone(), running.clone()));
     let counted = service.clone();
     let operator = service.clone();
     let operate = move |command| {
@@ -206,6 +210,19 @@ async fn count(service: Service, mut running: Running) {
         tokio::select! {
             () = running.left(Phase::Running) => return,
             () = tokio::time::sleep(COUNT_INTERVAL) => store_counts(&service).await,
+        }
+    }
+}
+
+async fn retain(service: Service, mut running: Running) {
+    loop {
+        tokio::select! {
+            () = running.left(Phase::Running) => return,
+            () = tokio::time::sleep(RETENTION_INTERVAL) => {}
+        }
+        if let Err(error) = service.retention_round().await {
+            let error = anyhow::Error::new(error);
+            error!(error = format!("{error:#}"), "a round of retention failed; the next one tries again");
         }
     }
 }

@@ -2,9 +2,10 @@
 //! the answer.
 
 use crate::access::may_change;
+use crate::held::{end_tag, may_end};
 use crate::identity::Shown;
 use crate::{DeleteError, Service};
-use packhouse_access::Delete;
+use packhouse_access::{Delete, decide_blob_end};
 use packhouse_oci::{Digest, PackageName, Reference};
 
 impl Service {
@@ -20,11 +21,18 @@ impl Service {
         self.catalog
             .write(move |tx| {
                 let may = may_change::<Delete, DeleteError>(tx, &presented, &name, now)?;
-                let deleted = match &reference {
-                    Reference::Tag(tag) => tx.delete_tag(&may, tag, now)?,
-                    Reference::Digest(digest) => tx.delete_version(&may, digest, now)?,
-                };
-                if deleted { Ok(()) } else { Err(DeleteError::ManifestUnknown(reference.clone())) }
+                let unknown = || DeleteError::ManifestUnknown(reference.clone());
+                match &reference {
+                    Reference::Tag(tag) => {
+                        let deleted = end_tag::<DeleteError>(tx, &may, tag, now)?;
+                        deleted.then_some(()).ok_or_else(unknown)
+                    }
+                    Reference::Digest(digest) => {
+                        let version = tx.live_version(&may, digest)?.ok_or_else(unknown)?;
+                        let end = may_end::<DeleteError>(tx, &may, version)?;
+                        Ok(tx.delete_version(&may, &end, now)?)
+                    }
+                }
             })
             .await
     }
@@ -41,11 +49,10 @@ impl Service {
         self.catalog
             .write(move |tx| {
                 let may = may_change::<Delete, DeleteError>(tx, &presented, &name, now)?;
-                if tx.unlink_blob(&may, &digest, now)? {
-                    Ok(())
-                } else {
-                    Err(DeleteError::BlobUnknown(digest))
-                }
+                let rules = tx.tag_rules(&may)?;
+                let reached = tx.blob_reached(&may, &rules, &digest)?;
+                let end = decide_blob_end(&may, &rules, reached)?;
+                if tx.unlink_blob(&may, &end, now)? { Ok(()) } else { Err(DeleteError::BlobUnknown(digest)) }
             })
             .await
     }

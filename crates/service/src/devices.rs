@@ -287,6 +287,7 @@ fn robot(error: ManageError) -> DeviceError {
         ManageError::Fault(fault) => DeviceError::Fault(fault),
         ManageError::Unknown { .. }
         | ManageError::Forbidden(_)
+        | ManageError::TagHeld(_)
         | ManageError::Invalid { .. }
         | ManageError::Taken { .. } => DeviceError::Robot,
     }

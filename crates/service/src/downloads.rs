@@ -24,7 +24,8 @@ impl Downloads {
 impl Service {
     /// Writes which manifests were pulled since the last round.
     pub async fn store_downloads(&self) -> Result<(), Fault> {
-        self.store(&self.downloads, |tx, may, counted| {
+        let now = self.clock.now();
+        self.store(&self.downloads, move |tx, may, counted| {
             let downloads: Vec<Download> = counted
                 .iter()
                 .map(|((package, version, tag), count)| Download {
@@ -34,7 +35,7 @@ impl Service {
                     count: *count,
                 })
                 .collect();
-            tx.count_downloads(may, &downloads)
+            tx.count_downloads(may, &downloads, now)
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! What can go wrong, as facts of our field. Each edge has one mapping for each of these, without a `_` arm.
 
-use packhouse_access::Refused;
+use packhouse_access::{Refused, TagHeld};
 use packhouse_blobs::BlobError;
 use packhouse_catalog::CatalogError;
 use packhouse_oci::{Digest, ManifestError, Reference};
@@ -120,6 +120,9 @@ pub enum PushError {
         /// How many.
         count: usize,
     },
+    /// A rule holds a tag.
+    #[error(transparent)]
+    TagHeld(#[from] TagHeld),
     /// Ours.
     #[error(transparent)]
     Fault(Fault),
@@ -202,6 +205,9 @@ pub enum DeleteError {
     /// The package has no such blob.
     #[error("no blob `{0}`")]
     BlobUnknown(Digest),
+    /// A rule holds a tag.
+    #[error(transparent)]
+    TagHeld(#[from] TagHeld),
     /// Ours.
     #[error(transparent)]
     Fault(Fault),

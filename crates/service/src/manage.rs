@@ -5,7 +5,7 @@ use crate::Service;
 use crate::access::caller;
 use crate::error::{Denied, Fault};
 use crate::identity::Shown;
-use packhouse_access::{Caller, Refused};
+use packhouse_access::{Caller, Refused, TagHeld};
 use packhouse_catalog::{Account, AccountKind, CatalogError, Micros, ReadTx, Window, WriteTx};
 
 /// Something about people, teams, repositories or access was not shown or not done.
@@ -25,6 +25,9 @@ pub enum ManageError {
     /// A rule says no. The sentence says which, and what to do.
     #[error("{0}")]
     Forbidden(String),
+    /// A rule holds a tag.
+    #[error(transparent)]
+    TagHeld(TagHeld),
     /// A value cannot be taken.
     #[error("{why}")]
     Invalid {
@@ -59,6 +62,12 @@ impl From<Refused> for ManageError {
 impl From<Denied> for ManageError {
     fn from(denied: Denied) -> Self {
         ManageError::Denied(denied)
+    }
+}
+
+impl From<TagHeld> for ManageError {
+    fn from(held: TagHeld) -> Self {
+        ManageError::TagHeld(held)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pushing manifests (distribution-spec, "Pushing manifests", end-7).
 
 use crate::access::{caller, decide_push, may_push};
+use crate::held::tag_pushed;
 use crate::identity::Shown;
 use crate::linking::follow;
 use crate::{PushError, Service};
@@ -104,9 +105,7 @@ impl Service {
                 // Asked before there is one by this push.
                 let first = !said.is_nothing() && !tx.ever_had_a_version(&may)?;
                 let pushed = tx.put_manifest(&may, &new, now)?;
-                for tag in &tags {
-                    tx.move_tag(&may, tag, pushed.version, now)?;
-                }
+                tag_pushed::<PushError>(tx, &may, &new, &pushed, &tags, now)?;
                 if !said.is_nothing() && (first || !tags.is_empty()) {
                     let caller = caller::<PushError>(tx, &presented, now)?;
                     follow(tx, &caller, &may, &said, rule, first, now)?;

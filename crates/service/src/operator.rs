@@ -4,10 +4,12 @@
 mod gc;
 mod machines;
 mod people;
+mod rules;
 
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
+pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
 
 use crate::access::caller;
 use crate::error::Fault;
@@ -140,6 +142,8 @@ pub enum Command {
     Machines(MachineCommand),
     /// Garbage collection.
     Gc(GcCommand),
+    /// Rules about tags, retention, the tags' past.
+    Rules(RuleCommand),
 }
 
 /// A user or an organization.
@@ -250,6 +254,14 @@ pub enum Answer {
     Repositories(Vec<RepositoryView>),
     /// Robots.
     Robots(Vec<RobotView>),
+    /// Rules about tags.
+    Rules(Vec<RuleView>),
+    /// A retention policy.
+    Retention(RetentionView),
+    /// What a policy would do, or has done.
+    Plan(PlanView),
+    /// Where a tag pointed.
+    TagHistory(Vec<TagView>),
     /// Why, or why not.
     Explained(Explanation),
     /// What a round of collection did.
@@ -286,6 +298,10 @@ impl std::fmt::Debug for Answer {
             | Answer::Explained(_)
             | Answer::GcRound(_)
             | Answer::Garbage(_)
+            | Answer::Rules(_)
+            | Answer::Retention(_)
+            | Answer::Plan(_)
+            | Answer::TagHistory(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -358,6 +374,11 @@ impl Service {
         if let Command::Gc(command) = &command {
             return self.operate_gc(command).await;
         }
+        if let Command::Rules(command) = &command
+            && let Some(planned) = self.plan_command(command).await
+        {
+            return planned;
+        }
         let now = self.clock.now();
         let secret = Secret::random().map_err(|_| Fault::Random)?;
         self.catalog
@@ -385,6 +406,7 @@ impl Service {
                     | Command::PackageRevoke { .. }
                     | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
                     Command::People(command) => people::people(tx, &operator, command, now),
+                    Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
                     Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }

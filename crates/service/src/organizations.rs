@@ -7,7 +7,7 @@ use crate::manage::{ManageError, Rows, lower, text, user};
 use packhouse_access::Policy;
 use packhouse_access::{
     Caller, Govern, Granted, Inspect, Refusal, Refused, RepositoryRole, Scopes, Standing, Visibility,
-    decide_namespace, decide_own,
+    decide_account_end, decide_namespace, decide_own,
 };
 use packhouse_catalog::Micros;
 use packhouse_catalog::{
@@ -297,7 +297,8 @@ impl Service {
                     account.login, account.packages
                 )));
             }
-            Ok(tx.delete_organization(&may, now)?)
+            let end = decide_account_end(&may, tx.survey_account(&may)?)?;
+            Ok(tx.delete_organization(&may, &end, now)?)
         })
         .await
     }

@@ -6,8 +6,8 @@ use crate::identity::Shown;
 use crate::manage::lower;
 use crate::{Denied, Service};
 use packhouse_access::{
-    Because, Caller, Delete, Refusal, Refused, Restore, See, Visibility, decide, decide_list_in, decide_move,
-    decide_publish,
+    Because, Caller, Delete, Refusal, Refused, Restore, See, TagHeld, Visibility, decide, decide_list_in,
+    decide_move, decide_package_end, decide_package_leave, decide_publish,
 };
 use packhouse_catalog::{AccountKind, CatalogError, Micros, PackageRecord, ReadTx, Version, Window, WriteTx};
 use packhouse_oci::{AccountName, PackageName};
@@ -50,6 +50,9 @@ pub enum PackageError {
     /// It was deleted so long ago that it can be restored no more.
     #[error("the time to restore it is over")]
     Expired,
+    /// A rule holds a tag.
+    #[error(transparent)]
+    TagHeld(#[from] TagHeld),
     /// Another package has the name.
     #[error("`{0}` is taken")]
     NameTaken(PackageName),
@@ -182,7 +185,8 @@ impl Service {
             if visibility == Visibility::Public && tx.most_downloaded(&may)? > limit {
                 return Err(PackageError::Downloaded { limit });
             }
-            tx.delete_package(&may, now)?;
+            let end = decide_package_end(&may, tx.survey_package(&may)?)?;
+            tx.delete_package(&may, &end, now)?;
             Ok(())
         })
         .await
@@ -234,7 +238,8 @@ impl Service {
                 return Err(PackageError::NameTaken(to.clone()));
             }
             let may = decide_move(&from, &target)?;
-            Ok(tx.move_package(&may, now)?)
+            let end = decide_package_leave(&may, tx.survey_leaving(&may)?)?;
+            Ok(tx.move_package(&may, &end, now)?)
         })
         .await
     }

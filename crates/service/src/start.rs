@@ -88,6 +88,8 @@ pub struct Service {
     pub(crate) limits: Arc<Limits>,
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) transfers: Arc<Transfers>,
+    /// A random name of this process among those that share the catalog.
+    pub(crate) node: Arc<str>,
 }
 
 /// The first start made this, and shows it once.
@@ -158,7 +160,8 @@ impl Service {
         let token = Secret::random()?;
         let mut key = vec![0_u8; KEY_BYTES + 8];
         getrandom::fill(&mut key)?;
-        let name = key[KEY_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = key[KEY_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let node: Arc<str> = format!("{}-{name}", std::process::id()).into();
         let key = SigningKey { name, private_key: key[..KEY_BYTES].to_vec() };
         let settings = Arc::new(settings);
         let wanted = Arc::clone(&settings);
@@ -185,6 +188,7 @@ impl Service {
             limits: Arc::default(),
             downloads: Arc::default(),
             transfers: Arc::default(),
+            node,
         };
         Ok((service, first))
     }

@@ -3,10 +3,11 @@
 //! The rules about what may be deleted are this API's. The distribution protocol deletes as its specification says
 //! (`deletes.rs`).
 
+use crate::held::{end_tag, may_end};
 use crate::identity::Shown;
 use crate::{PackageError, Service};
-use packhouse_access::{Delete, Restore, See, VersionId, Visibility, decide};
-use packhouse_catalog::{Listed, TagRow, Version, VersionsPlace};
+use packhouse_access::{Delete, Restore, See, VersionId, Visibility, decide, decide_tags_back};
+use packhouse_catalog::{Listed, Pulls, TagRow, Version, VersionsPlace};
 use packhouse_oci::{Digest, PackageName, Tag};
 
 /// Which versions a list shows.
@@ -113,7 +114,8 @@ impl Service {
             if visibility == Visibility::Public && version.downloads > limit {
                 return Err(PackageError::Downloaded { limit });
             }
-            tx.delete_whole(&may, &version, now)?;
+            let end = may_end::<PackageError>(tx, &may, version.id)?;
+            tx.delete_whole(&may, (version.id, &version.digest), &end, now)?;
             Ok(())
         })
         .await
@@ -137,7 +139,10 @@ impl Service {
             if version.deleted_at.is_none_or(|at| at < since) {
                 return Err(PackageError::Expired);
             }
-            tx.restore_version(&may, &version, now)?;
+            let rules = tx.tag_rules(&may)?;
+            let taken_back = tx.tags_taken_back(&may, &version)?;
+            let back = decide_tags_back(&may, &rules, taken_back)?;
+            tx.restore_version(&may, &version, &back, now)?;
             Ok(())
         })
         .await
@@ -150,7 +155,7 @@ impl Service {
         name: &PackageName,
         after: String,
         limit: u32,
-    ) -> Result<Vec<(TagRow, u64)>, PackageError> {
+    ) -> Result<Vec<(TagRow, Pulls)>, PackageError> {
         let name = name.clone();
         self.see(shown, move |tx, caller, _| {
             let may = decide::<See>(&tx.facts(caller, name.as_str())?)?;
@@ -182,7 +187,8 @@ impl Service {
         let (name, tag) = (name.clone(), tag.clone());
         self.alter(shown, move |tx, caller, now| {
             let may = decide::<Delete>(&tx.facts(caller, name.as_str())?)?;
-            if tx.delete_tag(&may, &tag, now)? { Ok(()) } else { Err(PackageError::TagUnknown) }
+            let deleted = end_tag::<PackageError>(tx, &may, &tag, now)?;
+            if deleted { Ok(()) } else { Err(PackageError::TagUnknown) }
         })
         .await
     }

@@ -191,6 +191,8 @@ struct Package {
     gone: String,
     version: String,
     deleted: String,
+    /// Of a rule about tags that nothing has.
+    rule: String,
 }
 
 /// Everything that somebody has, with all names beginning with one word.
@@ -206,6 +208,8 @@ struct Tenant {
     team: i64,
     token: (String, User),
     robot_token: (String, User),
+    /// Rules of the user and of the organization.
+    rules: [String; 2],
     /// Of the user: for `/user` and for `/users/{username}`, and of the organization.
     packages: [Package; 3],
 }
@@ -264,6 +268,7 @@ impl Tenant {
             let secret = made["token"].as_str().expect("the token").to_owned();
             (made["id"].to_string(), User { name, token: secret })
         };
+        let rules = ["/user".to_owned(), format!("/orgs/{org}")].map(|base| ruled(&door, &base));
         let packages =
             [("/user", user, "mine", "own"), ("/user", user, "app", "own"), ("", org, "app", "repo")];
         let packages = packages.map(|(base, owner, name, repository)| {
@@ -289,6 +294,7 @@ impl Tenant {
             team,
             token: signed(user.to_owned(), &token),
             robot_token: signed(format!("{org}+{word}-bot"), &robot_token),
+            rules,
             packages,
             admin: house.caller(&house.admin()),
             door,
@@ -328,6 +334,9 @@ impl Tenant {
             "grantee" => vec![self.members[0].to_owned(), self.robot()],
             "package_name" => vec![package.name.clone(), package.gone.clone()],
             "package_version_id" => vec![package.version.clone(), package.deleted.clone()],
+            "rule_id" if form.contains("/packages/") => vec![package.rule.clone(), self.rules[1].clone()],
+            "rule_id" if of_user => vec![self.rules[0].clone(), package.rule.clone()],
+            "rule_id" => vec![self.rules[1].clone(), package.rule.clone()],
             "tag" => vec![format!("{word}-v2")],
             "team_slug" => vec![format!("{word}-team")],
             "repo" if form.contains("/packages/") && of_user => {
@@ -407,6 +416,8 @@ impl Tenant {
 
 fn package(door: &Caller, base: &str, owner: &str, name: &str, word: &str) -> Package {
     let path = format!("{owner}/{name}");
+    // So that the tag has been somewhere else.
+    door.push(&path, &format!("{word}-v2"), &Image::random(500));
     let mut ids = ["v1", "v2", "v3"].map(|tag| {
         door.push(&path, &format!("{word}-{tag}"), &Image::random(500));
         let listed = door.get(&format!("/api/v3{base}/packages/container/{name}/versions"));
@@ -421,7 +432,15 @@ fn package(door: &Caller, base: &str, owner: &str, name: &str, word: &str) -> Pa
         gone,
         version: std::mem::take(&mut ids[0]),
         deleted: std::mem::take(&mut ids[2]),
+        rule: ruled(door, &format!("{base}/packages/container/{name}")),
     }
+}
+
+/// Makes a rule about tags that nothing has and a policy that drops nothing; gives the rule's number.
+fn ruled(door: &Caller, base: &str) -> String {
+    send(door, &format!("PUT {base}/retention"), &json!({ "keep_last": 50, "drop_rest": true }));
+    let rule = json!({ "hold": "immutable", "pattern": "nothing-*" });
+    send(door, &format!("POST {base}/rules"), &rule)["id"].to_string()
 }
 
 /// Without what looking alone changes.
@@ -485,6 +504,8 @@ fn bodies(schema: &str, of: &Tenant, other: &Tenant) -> Option<Bodies> {
             let owners = [other.org, other.user].map(|owner| json!({ "owner": owner }));
             (json!({ "visibility": "private" }), owners.to_vec())
         }
+        "package-rule-new" => (json!({ "hold": "immutable", "pattern": "no-*" }), vec![]),
+        "retention-policy" => (json!({ "keep_last": 60, "drop_rest": true }), vec![]),
         "package-version-change" => (json!({ "visibility": "private" }), vec![]),
         "package-access-change" => (json!({ "inherits_access": false }), vec![]),
         "package-role" => (json!({ "role": "write" }), vec![]),

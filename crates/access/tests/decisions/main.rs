@@ -11,6 +11,7 @@ mod laws;
 mod matrix;
 mod order;
 mod permissions;
+mod rules;
 mod scopes;
 mod site;
 mod words;

@@ -2,8 +2,8 @@
 
 use crate::ask::{Ask, cell};
 use packhouse_access::{
-    AccountId, Because, Bound, Caller, Granted, Refused, Scopes, Who, decide_collect, decide_explain,
-    decide_list, decide_operate, with_brand,
+    AccountId, Because, Bound, Caller, Granted, PackageFacts, PackageId, Refused, Scopes, Standing,
+    Visibility, Who, decide_collect, decide_explain, decide_list, decide_operate, decide_prune, with_brand,
 };
 
 fn deciding<R>(ask: &Ask, decide: impl for<'tx> FnOnce(&Caller<'tx>) -> R) -> R {
@@ -30,6 +30,28 @@ fn who_may_list_operate_and_collect() {
         assert_eq!(deciding(&ask, |caller| cell(&because(decide_list(caller)))), list, "{kind}");
         assert_eq!(deciding(&ask, |caller| cell(&because(decide_operate(caller)))), operate, "{kind}");
         assert_eq!(deciding(&ask, |caller| cell(&because(decide_collect(caller)))), collect, "{kind}");
+    }
+}
+
+/// Retention is the worker's alone, on a package that is there.
+#[test]
+fn who_prunes() {
+    for (kind, exists, wanted) in [
+        ("worker", true, "worker"),
+        ("worker", false, "!none"),
+        ("anonymous", true, "!caller"),
+        ("owner", true, "!caller"),
+        ("site-admin", true, "!caller"),
+        ("operator", true, "!caller"),
+    ] {
+        let pruned = with_brand(|brand| {
+            let ask = Ask::of(kind);
+            let caller = Caller::new(&brand, ask.who.clone(), None, ask.scopes, ask.bound.clone());
+            let package = exists.then_some((PackageId(7), Visibility::Public));
+            let facts = PackageFacts::new(&brand, &caller, "mona/app", None, Standing::Owner, package, None);
+            cell(&because(decide_prune(&facts)))
+        });
+        assert_eq!(pruned, wanted, "{kind} {exists}");
     }
 }
 

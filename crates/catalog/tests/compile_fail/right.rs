@@ -1,4 +1,4 @@
-// A push: facts, decision and change in one transaction.
+// A push: facts, decisions and change in one transaction.
 use packhouse_access::*;
 use packhouse_catalog::*;
 use packhouse_oci::*;
@@ -9,7 +9,10 @@ async fn push(catalog: Catalog, presented: Presented, tag: Tag, version: Version
             let Some(caller) = tx.caller(&presented, Micros(0))? else { return Ok(()) };
             let facts = tx.facts(&caller, "mona/app")?;
             let Ok(may) = decide::<Push>(&facts) else { return Ok(()) };
-            tx.move_tag(&may, &tag, version, Micros(0))
+            let rules = tx.tag_rules(&may)?;
+            let at = tx.tag_at(&may, &tag)?;
+            let Ok(to) = decide_tag_move(&may, &rules, at, version) else { return Ok(()) };
+            tx.move_tag(&may, &to, Micros(0))
         })
         .await
 }

@@ -6,10 +6,9 @@ use packhouse_oci::*;
 fn push<'tx>(
     tx: &mut WriteTx<'_, 'tx>,
     may: &Granted<'tx, Pull>,
-    tag: &Tag,
-    version: VersionId,
+    to: &TagMove<'tx>,
 ) -> Result<(), CatalogError> {
-    tx.move_tag(may, tag, version, Micros(0))
+    tx.move_tag(may, to, Micros(0))
 }
 
 fn main() {}

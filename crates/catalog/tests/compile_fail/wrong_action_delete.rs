@@ -6,9 +6,9 @@ use packhouse_oci::*;
 fn delete<'tx>(
     tx: &mut WriteTx<'_, 'tx>,
     may: &Granted<'tx, Push>,
-    digest: &Digest,
-) -> Result<bool, CatalogError> {
-    tx.delete_version(may, digest, Micros(0))
+    end: &VersionEnd<'tx>,
+) -> Result<(), CatalogError> {
+    tx.delete_version(may, end, Micros(0))
 }
 
 fn main() {}

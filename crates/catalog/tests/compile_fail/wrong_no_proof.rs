@@ -3,8 +3,8 @@ use packhouse_access::*;
 use packhouse_catalog::*;
 use packhouse_oci::*;
 
-fn push(tx: &mut WriteTx<'_, '_>, tag: &Tag, version: VersionId) -> Result<(), CatalogError> {
-    tx.move_tag(tag, version, Micros(0))
+fn push<'tx>(tx: &mut WriteTx<'_, 'tx>, to: &TagMove<'tx>) -> Result<(), CatalogError> {
+    tx.move_tag(to, Micros(0))
 }
 
 fn main() {}

@@ -6,10 +6,9 @@ use packhouse_oci::*;
 fn push<'one, 'other>(
     tx: &mut WriteTx<'_, 'one>,
     may: &Granted<'other, Push>,
-    tag: &Tag,
-    version: VersionId,
+    to: &TagMove<'one>,
 ) -> Result<(), CatalogError> {
-    tx.move_tag(may, tag, version, Micros(0))
+    tx.move_tag(may, to, Micros(0))
 }
 
 fn main() {}

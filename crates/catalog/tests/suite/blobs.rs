@@ -1,6 +1,8 @@
 //! Blobs: links, mounts, and what becomes of bytes that no row needs.
 
-use crate::house::{Actor, Fault, House, caller, collector, may, may_change, on_every_database, sha256};
+use crate::house::{
+    Actor, Fault, House, caller, collector, may, may_change, on_every_database, sha256, unlink_blob,
+};
 use packhouse_access::{Delete, Pull, Push, Role, Visibility, decide};
 use packhouse_catalog::{Micros, TrashedKey};
 use packhouse_oci::Digest;
@@ -174,7 +176,7 @@ fn unlinking_takes_the_blob_from_one_package(house: &House) {
         let shows = mona.shows.clone();
         let done = house.write(move |tx| {
             let may = may_change::<Delete>(tx, &shows, "mona/one")?;
-            Ok(tx.unlink_blob(&may, &digest, Micros(80))?)
+            unlink_blob(tx, &may, &digest, Micros(80))
         });
         done.unwrap()
     };

@@ -3,12 +3,14 @@
 
 use crate::database::Database;
 use packhouse_access::{
-    AccountId, Action, Caller, Collect, Granted, Operate, Pull, Push, Refused, Role, Scopes, TokenId,
-    Visibility, decide, decide_collect, decide_create, decide_operate, decide_publish,
+    AccountId, Action, Caller, Collect, Delete, EndsVersions, Granted, Operate, Pull, Push, Refused, Restore,
+    Role, Scopes, TagHeld, TokenId, TouchesVersions, VersionId, Visibility, decide, decide_blob_end,
+    decide_collect, decide_create, decide_operate, decide_package_end, decide_publish, decide_tag_end,
+    decide_tag_move, decide_tags_back, decide_version_end,
 };
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Micros, NewManifest, NewToken, Options, Place, Presented,
-    Pushed, ReadTx, TokenKind, WriteTx,
+    Pushed, ReadTx, TokenKind, Version, WriteTx,
 };
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag};
 use std::future::Future;
@@ -20,6 +22,7 @@ use tokio::runtime::Runtime;
 pub(crate) enum Fault {
     Catalog(CatalogError),
     Refused(Refused),
+    Held(TagHeld),
     /// The closure's own.
     Wanted,
 }
@@ -33,6 +36,12 @@ impl From<CatalogError> for Fault {
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Fault {
         Fault::Refused(refused)
+    }
+}
+
+impl From<TagHeld> for Fault {
+    fn from(held: TagHeld) -> Fault {
+        Fault::Held(held)
     }
 }
 
@@ -270,9 +279,9 @@ impl House {
         let (manifest, tag) = (manifest.clone(), tag.map(self::tag));
         self.write(move |tx| {
             let may = may_change::<Push>(tx, &shows, &path)?;
-            let pushed = tx.put_manifest(&may, &manifest, now)?;
+            let pushed = put(tx, &may, &manifest, now)?;
             if let Some(tag) = &tag {
-                tx.move_tag(&may, tag, pushed.version, now)?;
+                move_tag(tx, &may, tag, pushed.version, now)?;
             }
             Ok(pushed)
         })
@@ -315,6 +324,112 @@ pub(crate) fn may_change<'tx, A: Action>(
 ) -> Done<Granted<'tx, A>> {
     let caller = caller(tx, shows)?;
     Ok(decide(&tx.facts(&caller, path)?)?)
+}
+
+// What ends or moves something under the rules about tags, as the service does it.
+
+/// Puts a manifest, and lets it be what this push says it is.
+pub(crate) fn put<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Push>,
+    manifest: &NewManifest,
+    now: Micros,
+) -> Done<Pushed> {
+    let pushed = tx.put_manifest(may, manifest, now)?;
+    if let Some(retyped) = pushed.retyped {
+        let end = may_end(tx, may, pushed.version)?;
+        tx.retype_version(may, &end, retyped, manifest)?;
+    }
+    Ok(pushed)
+}
+
+pub(crate) fn move_tag<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Push>,
+    tag: &Tag,
+    version: VersionId,
+    now: Micros,
+) -> Done<()> {
+    let rules = tx.tag_rules(may)?;
+    let at = tx.tag_at(may, tag)?;
+    Ok(tx.move_tag(may, &decide_tag_move(may, &rules, at, version)?, now)?)
+}
+
+pub(crate) fn delete_tag<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Delete>,
+    tag: &Tag,
+    now: Micros,
+) -> Done<bool> {
+    let rules = tx.tag_rules(may)?;
+    let at = tx.tag_at(may, tag)?;
+    Ok(tx.delete_tag(may, &decide_tag_end(may, &rules, at)?, now)?)
+}
+
+pub(crate) fn may_end<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &impl TouchesVersions<'tx>,
+    version: VersionId,
+) -> Done<packhouse_access::VersionEnd<'tx>> {
+    let rules = tx.tag_rules_for(may)?;
+    let reached = tx.reached(may, &rules, version)?;
+    Ok(decide_version_end(may, &rules, reached)?)
+}
+
+/// By its digest, as the protocol does; whether it was there.
+pub(crate) fn delete_version<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Delete>,
+    digest: &Digest,
+    now: Micros,
+) -> Done<bool> {
+    let Some(version) = tx.live_version(may, digest)? else { return Ok(false) };
+    let end = may_end(tx, may, version)?;
+    tx.delete_version(may, &end, now)?;
+    Ok(true)
+}
+
+/// With its parts, as the API and retention do; how many went along.
+pub(crate) fn delete_whole<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &impl EndsVersions<'tx>,
+    (version, digest): (VersionId, &Digest),
+    now: Micros,
+) -> Done<u64> {
+    let end = may_end(tx, may, version)?;
+    Ok(tx.delete_whole(may, (version, digest), &end, now)?)
+}
+
+pub(crate) fn restore_version<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Restore>,
+    deleted: &Version,
+    now: Micros,
+) -> Done<u64> {
+    let rules = tx.tag_rules(may)?;
+    let tags = tx.tags_taken_back(may, deleted)?;
+    let back = decide_tags_back(may, &rules, tags)?;
+    Ok(tx.restore_version(may, deleted, &back, now)?)
+}
+
+pub(crate) fn delete_package<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Delete>,
+    now: Micros,
+) -> Done<bool> {
+    let end = decide_package_end(may, tx.survey_package(may)?)?;
+    Ok(tx.delete_package(may, &end, now)?)
+}
+
+pub(crate) fn unlink_blob<'tx>(
+    tx: &mut WriteTx<'_, 'tx>,
+    may: &Granted<'tx, Delete>,
+    digest: &Digest,
+    now: Micros,
+) -> Done<bool> {
+    let rules = tx.tag_rules(may)?;
+    let reached = tx.blob_reached(may, &rules, digest)?;
+    Ok(tx.unlink_blob(may, &decide_blob_end(may, &rules, reached)?, now)?)
 }
 
 pub(crate) fn operator<'tx>(tx: &mut ReadTx<'_, 'tx>) -> Done<Granted<'tx, Operate>> {

@@ -1,7 +1,8 @@
 //! Manifests and versions.
 
 use crate::house::{
-    Actor, CONFIG, House, IMAGE, image, index, may, may_change, on_every_database, reference, sha256,
+    Actor, CONFIG, House, IMAGE, delete_version, image, index, may, may_change, on_every_database, reference,
+    sha256,
 };
 use packhouse_access::{Delete, Pull, Push};
 use packhouse_catalog::{CatalogError, ManifestRow, Micros, NewManifest};
@@ -39,7 +40,7 @@ fn delete(house: &House, by: &Actor, path: &'static str, digest: Digest) -> bool
     let (shows, now) = (by.shows.clone(), house.now());
     let deleted = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, path)?;
-        Ok(tx.delete_version(&may, &digest, now)?)
+        delete_version(tx, &may, &digest, now)
     });
     deleted.unwrap()
 }

@@ -1,9 +1,11 @@
 //! Packages as the API lists, deletes, restores and moves them.
 
-use crate::house::{Actor, Done, Fault, House, caller, image, may, may_change, on_every_database, token_of};
+use crate::house::{
+    Actor, Done, Fault, House, caller, delete_package, image, may, may_change, on_every_database, token_of,
+};
 use packhouse_access::{
     AccountId, Delete, Pull, Restore, Role, Scopes, See, Visibility, decide, decide_create, decide_list_in,
-    decide_move,
+    decide_move, decide_package_leave,
 };
 use packhouse_catalog::{CatalogError, Micros, PackageRecord, Presented, TokenKind, Window};
 
@@ -208,7 +210,7 @@ fn delete(house: &House, by: &Actor, path: &'static str) -> bool {
     let (shows, now) = (by.shows.clone(), house.now());
     let done = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, path)?;
-        Ok(tx.delete_package(&may, now)?)
+        delete_package(tx, &may, now)
     });
     done.unwrap()
 }
@@ -279,7 +281,8 @@ fn relocate(house: &House, by: &Actor, from: &'static str, to: &'static str) -> 
         let from = tx.facts(&caller, from)?;
         let to = tx.facts(&caller, to)?;
         let may = decide_move(&from, &to)?;
-        Ok(tx.move_package(&may, now)?)
+        let end = decide_package_leave(&may, tx.survey_leaving(&may)?)?;
+        Ok(tx.move_package(&may, &end, now)?)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Packages, visibility, grants, and the lists of packages.
 
-use crate::house::{Actor, Fault, House, caller, image, may, may_change, on_every_database};
+use crate::house::{Actor, Fault, House, caller, delete_version, image, may, may_change, on_every_database};
 use packhouse_access::{
     AccountId, Administer, Delete, Pull, Refusal, Refused, Role, Visibility, decide, decide_create,
     decide_list,
@@ -324,7 +324,7 @@ fn a_package_that_holds_nothing_is_not_listed(house: &House) {
     let (shows, now, digest) = (mona.shows.clone(), house.now(), manifest.digest);
     let deleted = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, "mona/held")?;
-        Ok(tx.delete_version(&may, &digest, now)?)
+        delete_version(tx, &may, &digest, now)
     });
     assert!(deleted.unwrap());
     for by in [&mona, &root] {

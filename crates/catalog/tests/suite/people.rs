@@ -221,7 +221,8 @@ fn a_deleted_organization_takes_all_it_has_along(house: &House) {
     house
         .write(|tx| {
             let (may, _, _) = govern(tx, "acme")?;
-            Ok(tx.delete_organization(&may, Micros(77))?)
+            let end = packhouse_access::decide_account_end(&may, tx.survey_account(&may)?)?;
+            Ok(tx.delete_organization(&may, &end, Micros(77))?)
         })
         .unwrap();
     for table in ["policies", "repositories", "repository_accounts", "repository_teams", "team_members"] {

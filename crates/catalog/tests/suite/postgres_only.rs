@@ -8,7 +8,9 @@ use crate::house::{
     Done, Fault, House, caller, collector, hash_of, image, may_change, sha256, tag, token_of,
 };
 use crate::transactions::await_signal;
-use packhouse_access::{Administer, Push, Refusal, Refused, Role, TokenId, decide, decide_make_token};
+use packhouse_access::{
+    Administer, Delete, Push, Refusal, Refused, Role, TokenId, decide, decide_make_token,
+};
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Micros, Options, Place, Presented, Upload, WriteTx,
 };
@@ -113,7 +115,7 @@ fn a_unique_violation_is_run_again() {
         at: i64,
     ) -> Done<()> {
         let may = crate::house::may::<Push>(tx, shows, "mona/tool")?;
-        Ok(tx.move_tag(&may, &tag("v1"), version, Micros(at))?)
+        crate::house::move_tag(tx, &may, &tag("v1"), version, Micros(at))
     }
     let (first, second) = (mona.shows.clone(), mona.shows.clone());
     let ((moved, once), (moved_again, twice)) = meet(
@@ -520,4 +522,185 @@ fn a_token_that_is_being_revoked_makes_none() {
     assert!(first.unwrap());
     assert!(!second.unwrap(), "it was a good credential when it was read, and is none any more");
     assert_eq!((house.number(WORKING), house.number("SELECT COUNT(*) FROM tokens")), (0, 1));
+}
+
+/// What changes a tag of mona/tool in one transaction.
+type Change = fn(&mut WriteTx<'_, '_>, &Presented) -> Done<()>;
+
+fn over_the_tag(tx: &mut WriteTx<'_, '_>, shows: &Presented) -> Done<()> {
+    let may = may_change::<Push>(tx, shows, "mona/tool")?;
+    let pushed = crate::house::put(tx, &may, &image("new", &[]).build(), Micros(60))?;
+    crate::house::move_tag(tx, &may, &tag("held"), pushed.version, Micros(60))
+}
+
+fn without_the_tag(tx: &mut WriteTx<'_, '_>, shows: &Presented) -> Done<()> {
+    let may = may_change::<Delete>(tx, shows, "mona/tool")?;
+    crate::house::delete_tag(tx, &may, &tag("held"), Micros(60)).map(drop)
+}
+
+fn without_the_version(tx: &mut WriteTx<'_, '_>, shows: &Presented) -> Done<()> {
+    let may = may_change::<Delete>(tx, shows, "mona/tool")?;
+    crate::house::delete_version(tx, &may, &image("c", &[]).build().digest, Micros(60)).map(drop)
+}
+
+fn without_the_package(tx: &mut WriteTx<'_, '_>, shows: &Presented) -> Done<()> {
+    let may = may_change::<Delete>(tx, shows, "mona/tool")?;
+    crate::house::delete_package(tx, &may, Micros(60)).map(drop)
+}
+
+const CHANGES: [Change; 4] = [over_the_tag, without_the_tag, without_the_version, without_the_package];
+
+fn hold() -> packhouse_catalog::NewTagRule {
+    packhouse_catalog::NewTagRule {
+        hold: packhouse_access::Hold::Immutable,
+        pattern: "held".parse().unwrap(),
+        except: Vec::new(),
+        lets_package_go: false,
+    }
+}
+
+/// Makes the rule, for the package or for all of its owner's.
+fn make_hold(tx: &mut WriteTx<'_, '_>, of_owner: bool) -> Done<()> {
+    let shows = Presented::Operator;
+    let made = match of_owner {
+        true => crate::rules::make_owner_rule(tx, &shows, "mona", &hold())?,
+        false => crate::rules::make_rule(tx, &shows, "mona/tool", &hold())?,
+    };
+    assert!(made.is_some());
+    Ok(())
+}
+
+/// A house where mona/tool has the tag, the URL of its database, and what mona shows.
+fn tagged() -> Option<(House, String, Presented)> {
+    let (house, url) = stage()?;
+    let mona = house.user("mona");
+    house.package(&mona, "mona/tool");
+    house.push(&mona, "mona/tool", &image("c", &[]).build(), Some("held"));
+    Some((house, url, mona.shows))
+}
+
+/// Who waited for a rule to be made finds it: what was acknowledged binds everything that comes after.
+#[test]
+fn a_rule_that_is_being_made_binds_who_waits_for_it() {
+    for of_owner in [false, true] {
+        for change in CHANGES {
+            let Some((house, url, shows)) = tagged() else { return };
+            let ((made, _), (changed, _)) = meet(
+                &house,
+                &url,
+                move |tx, stop| {
+                    make_hold(tx, of_owner)?;
+                    stop.here();
+                    Ok(())
+                },
+                move |tx| change(tx, &shows),
+            );
+            made.unwrap();
+            assert!(matches!(changed, Err(Fault::Held(_))), "{of_owner}: {changed:?}");
+            let open = "SELECT count(*) FROM tags t JOIN packages p ON p.id = t.package_id
+                        WHERE t.valid_to IS NULL AND p.deleted_at IS NULL";
+            assert_eq!(house.number(open), 1);
+        }
+    }
+}
+
+/// And the rule waits for who was there before: when it is acknowledged, nothing is on its way that did not see it.
+#[test]
+fn a_rule_waits_for_changes_that_did_not_see_it() {
+    for of_owner in [false, true] {
+        for change in CHANGES {
+            let Some((house, url, shows)) = tagged() else { return };
+            let ((changed, _), (made, runs)) = meet(
+                &house,
+                &url,
+                move |tx, stop| {
+                    change(tx, &shows)?;
+                    stop.here();
+                    Ok(())
+                },
+                move |tx| make_hold(tx, of_owner),
+            );
+            changed.unwrap();
+            assert_eq!(runs, 1);
+            // Of a package that went meanwhile it is none's; of an owner it is made for those to come.
+            let gone = house.number("SELECT count(*) FROM packages WHERE deleted_at IS NOT NULL") == 1;
+            assert_eq!(made.is_ok(), !gone || of_owner, "{made:?}");
+        }
+    }
+}
+
+/// A package that is being made while its owner's rule is must not slip past it.
+#[test]
+fn a_rule_of_an_owner_binds_a_package_that_is_being_made() {
+    let Some((house, url, shows)) = tagged() else { return };
+    let ((pushed, _), (made, _)) = meet(
+        &house,
+        &url,
+        move |tx, stop| {
+            let mona = caller(tx, &shows)?;
+            let facts = tx.facts(&mona, "mona/new")?;
+            tx.create_package(&packhouse_access::decide_create(&facts)?, Micros(50))?;
+            let may = may_change::<Push>(tx, &shows, "mona/new")?;
+            let pushed = tx.put_manifest(&may, &image("first", &[]).build(), Micros(50))?;
+            crate::house::move_tag(tx, &may, &tag("held"), pushed.version, Micros(50))?;
+            stop.here();
+            Ok(())
+        },
+        |tx| make_hold(tx, true),
+    );
+    pushed.unwrap();
+    made.unwrap();
+}
+
+/// An account is not deleted over a tag that was pushed while it was looked through.
+#[test]
+fn an_account_waits_for_the_tags_that_are_being_pushed() {
+    let Some((house, url)) = stage() else { return };
+    let mona = house.user("mona");
+    house.organization("octo", &mona);
+    house.package(&mona, "octo/tool");
+    let shows = mona.shows.clone();
+    house.write(move |tx| crate::rules::make_rule(tx, &shows, "octo/tool", &hold())).unwrap();
+    let (owner, pusher) = (mona.shows.clone(), mona.shows.clone());
+    let ((pushed, _), (ended, _)) = meet(
+        &house,
+        &url,
+        move |tx, stop| {
+            let may = may_change::<Push>(tx, &pusher, "octo/tool")?;
+            let pushed = tx.put_manifest(&may, &image("c", &[]).build(), Micros(50))?;
+            crate::house::move_tag(tx, &may, &tag("held"), pushed.version, Micros(50))?;
+            stop.here();
+            Ok(())
+        },
+        move |tx| {
+            let mona = caller(tx, &owner)?;
+            let facts = tx.namespace_facts(&mona, "octo")?;
+            let may = packhouse_access::decide_namespace::<packhouse_access::Govern>(&facts)?;
+            let end = packhouse_access::decide_account_end(&may, tx.survey_account(&may)?)?;
+            Ok(tx.delete_organization(&may, &end, Micros(70))?)
+        },
+    );
+    pushed.unwrap();
+    assert!(matches!(ended, Err(Fault::Held(_))), "{ended:?}");
+}
+
+/// Of two nodes that reach for a job one has it, and the other does not wait.
+#[test]
+fn a_job_that_is_being_taken_is_passed_over() {
+    let Some((house, _)) = stage() else { return };
+    let lease = |tx: &mut WriteTx<'_, '_>, holder: &str| {
+        let may = collector(tx)?;
+        Ok(tx.lease_job(&may, "sweep", holder, 60)?)
+    };
+    assert!(house.write(move |tx| lease(tx, "one")).unwrap());
+    let (stop, there, release) = Stop::new();
+    let first = house.start(move |tx| {
+        let leased = lease(tx, "one")?;
+        stop.here();
+        Ok(leased)
+    });
+    await_signal(&there);
+    assert!(!house.write(move |tx| lease(tx, "two")).unwrap(), "without waiting");
+    drop(release);
+    assert!(house.answer(first).unwrap());
 }

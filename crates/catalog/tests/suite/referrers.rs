@@ -1,7 +1,8 @@
 //! Referrers: by subject, and by the tag that OCI 1.0 clients left.
 
 use crate::house::{
-    Actor, Build, CONFIG, House, IMAGE, INDEX, image, index, may, may_change, on_every_database, sha256,
+    Actor, Build, CONFIG, House, IMAGE, INDEX, delete_version, image, index, may, may_change,
+    on_every_database, sha256,
 };
 use packhouse_access::{Delete, Pull, VersionId};
 use packhouse_catalog::Referrer;
@@ -75,7 +76,7 @@ fn delete(house: &House, by: &Actor, digest: Digest) {
     let (shows, now) = (by.shows.clone(), house.now());
     let deleted = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, PATH)?;
-        Ok(tx.delete_version(&may, &digest, now)?)
+        delete_version(tx, &may, &digest, now)
     });
     assert!(deleted.unwrap());
 }

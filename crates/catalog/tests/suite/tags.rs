@@ -1,6 +1,8 @@
 //! Tags and their history.
 
-use crate::house::{Actor, Fault, House, image, may, may_change, on_every_database, tag};
+use crate::house::{
+    Actor, Fault, House, delete_tag, image, may, may_change, move_tag, on_every_database, tag,
+};
 use packhouse_access::{Delete, Pull, Push, VersionId};
 use packhouse_catalog::CatalogError;
 
@@ -35,7 +37,7 @@ fn delete(house: &House, by: &Actor, path: &'static str, name: &'static str) -> 
     let (shows, now) = (by.shows.clone(), house.now());
     let deleted = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, path)?;
-        Ok(tx.delete_tag(&may, &tag(name), now)?)
+        delete_tag(tx, &may, &tag(name), now)
     });
     deleted.unwrap()
 }
@@ -158,7 +160,7 @@ fn a_tag_never_points_into_another_package(house: &House) {
         let (shows, now) = (eve.shows.clone(), house.now());
         let moved = house.write(move |tx| {
             let may = may_change::<Push>(tx, &shows, "eve/tool")?;
-            Ok(tx.move_tag(&may, &tag("v1"), version, now)?)
+            move_tag(tx, &may, &tag("v1"), version, now)
         });
         assert!(matches!(moved, Err(Fault::Catalog(CatalogError::Corrupt("version")))), "{moved:?}");
     }

@@ -1,7 +1,7 @@
 //! What a transaction promises, whatever is in it.
 
 use crate::database::wait_for;
-use crate::house::{Done, Fault, House, WRITERS, on_every_database};
+use crate::house::{Done, Fault, House, WRITERS, move_tag, on_every_database};
 use packhouse_access::AccountId;
 use packhouse_catalog::{AccountKind, CatalogError, Micros, ReadTx, WriteTx};
 use std::future::{Future, poll_fn, ready};
@@ -288,7 +288,7 @@ fn of_many_that_push_the_same_things_all_succeed(house: &House) {
                     )?);
                     assert_eq!(tx.missing_blobs(&may, &[finished.digest])?, []);
                     let pushed = tx.put_manifest(&may, &manifest, Micros(3))?;
-                    tx.move_tag(&may, &tag("latest"), pushed.version, Micros(4 + number))?;
+                    move_tag(tx, &may, &tag("latest"), pushed.version, Micros(4 + number))?;
                     Ok(pushed)
                 })
             })

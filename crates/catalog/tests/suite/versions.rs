@@ -1,7 +1,8 @@
 //! Versions as the API lists, deletes and restores them; parts and their wholes; the counters beside them.
 
 use crate::house::{
-    Actor, Build, Done, Fault, House, caller, image, index, may, may_change, on_every_database, tag,
+    Actor, Build, Done, Fault, House, caller, delete_tag, delete_version, delete_whole, image, index, may,
+    may_change, move_tag, on_every_database, put, restore_version, tag, unlink_blob,
 };
 use packhouse_access::{Collect, Delete, Granted, Pull, Push, Restore, See, VersionId, decide_collect};
 use packhouse_catalog::{
@@ -119,7 +120,7 @@ fn delete(house: &House, by: &Actor, digest: Digest) -> u64 {
         let may = may_change::<See>(tx, &shows, PATH)?;
         let found = tx.version_by_digest(&may, &digest)?.ok_or(Fault::Wanted)?;
         let may = may_change::<Delete>(tx, &shows, PATH)?;
-        Ok(tx.delete_whole(&may, &found, now)?)
+        delete_whole(tx, &may, (found.id, &found.digest), now)
     });
     done.unwrap()
 }
@@ -139,14 +140,14 @@ fn restored<'tx>(
 ) -> Done<Option<u64>> {
     let may = may_change::<Restore>(tx, shows, PATH)?;
     let (version, again) = tx.version_to_restore(&may, id)?.ok_or(Fault::Wanted)?;
-    if again { Ok(None) } else { Ok(Some(tx.restore_version(&may, &version, now)?)) }
+    if again { Ok(None) } else { Ok(Some(restore_version(tx, &may, &version, now)?)) }
 }
 
 fn delete_by_protocol(house: &House, by: &Actor, digest: Digest) {
     let (shows, now) = (by.shows.clone(), house.now());
     let done = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, PATH)?;
-        Ok(tx.delete_version(&may, &digest, now)?)
+        delete_version(tx, &may, &digest, now)
     });
     assert!(done.unwrap());
 }
@@ -155,7 +156,7 @@ fn untag(house: &House, by: &Actor, name: &'static str) {
     let (shows, now) = (by.shows.clone(), house.now());
     let done = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, PATH)?;
-        Ok(tx.delete_tag(&may, &tag(name), now)?)
+        delete_tag(tx, &may, &tag(name), now)
     });
     assert!(done.unwrap());
 }
@@ -307,7 +308,7 @@ fn unlink(house: &House, by: &Actor, digest: Digest) {
     let shows = by.shows.clone();
     let done = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, PATH)?;
-        Ok(tx.unlink_blob(&may, &digest, Micros(9))?)
+        unlink_blob(tx, &may, &digest, Micros(9))
     });
     assert!(done.unwrap());
 }
@@ -470,11 +471,11 @@ fn downloads_are_added_up(house: &House) {
         house
             .write(move |tx| {
                 let may = counter(tx)?;
-                Ok(tx.count_downloads(&may, &counted)?)
+                Ok(tx.count_downloads(&may, &counted, Micros(70))?)
             })
             .unwrap();
     }
-    assert_eq!(house.rows("SELECT downloads FROM versions ORDER BY id"), ["14", "2"]);
+    assert_eq!(house.rows("SELECT downloads, last_pulled_at FROM versions ORDER BY id"), ["14 70", "2 70"]);
     assert_eq!(house.rows("SELECT downloads FROM packages"), ["16"]);
     assert_eq!(house.rows("SELECT name, downloads FROM tag_downloads ORDER BY name"), ["v1 6", "v2 2"]);
     let most = house.write(|tx| {
@@ -487,8 +488,10 @@ fn downloads_are_added_up(house: &House) {
         let may = may::<See>(tx, &shows, PATH)?;
         Ok(tx.tags_open(&may, "", 9)?)
     });
-    let counts: Vec<_> = tags.unwrap().into_iter().map(|(row, count)| (row.name, count)).collect();
-    assert_eq!(counts, [("v1".to_owned(), 6), ("v2".to_owned(), 2)]);
+    let counts: Vec<_> =
+        tags.unwrap().into_iter().map(|(row, pulls)| (row.name, pulls.count, pulls.last_at)).collect();
+    let last = Some(Micros(70));
+    assert_eq!(counts, [("v1".to_owned(), 6, last), ("v2".to_owned(), 2, last)]);
 }
 
 /// As large as a manifest may be, and below it one more level for each child.
@@ -582,20 +585,20 @@ fn act<'tx>(
     match dice.roll(8) {
         0 | 1 => {
             let may = may_change::<Push>(tx, shows, PATH)?;
-            tx.put_manifest(&may, manifest, now)?;
+            put(tx, &may, manifest, now)?;
         }
         2 | 3 => {
             let may = may_change::<Push>(tx, shows, PATH)?;
-            let pushed = tx.put_manifest(&may, manifest, now)?;
-            tx.move_tag(&may, &name, pushed.version, now)?;
+            let pushed = put(tx, &may, manifest, now)?;
+            move_tag(tx, &may, &name, pushed.version, now)?;
         }
         4 => {
             let may = may_change::<Delete>(tx, shows, PATH)?;
-            tx.delete_tag(&may, &name, now)?;
+            delete_tag(tx, &may, &name, now)?;
         }
         5 => {
             let may = may_change::<Delete>(tx, shows, PATH)?;
-            tx.delete_version(&may, &manifest.digest, now)?;
+            delete_version(tx, &may, &manifest.digest, now)?;
         }
         6 => {
             let see = may_change::<See>(tx, shows, PATH)?;
@@ -603,7 +606,7 @@ fn act<'tx>(
             let may = may_change::<Delete>(tx, shows, PATH)?;
             // As the rules of the API have it: no part by itself.
             if let Some(whole) = found.filter(|found| !found.part) {
-                tx.delete_whole(&may, &whole, now)?;
+                delete_whole(tx, &may, (whole.id, &whole.digest), now)?;
             }
         }
         _ => {

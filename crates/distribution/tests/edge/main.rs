@@ -20,6 +20,7 @@ mod content;
 mod deletes;
 mod doors;
 mod fine_grained;
+mod held;
 mod house;
 mod referrers;
 mod renamed;

@@ -1,9 +1,12 @@
 //! What can be typed.
 
+mod rules;
+
 use super::duration;
 use super::flags::ConfigFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
+pub(super) use rules::{ProtectAct, RetentionAct, TagAct};
 use std::path::PathBuf;
 
 /// Your own ghcr.io: a container registry in one program.
@@ -92,6 +95,27 @@ Examples:
     Access {
         #[command(subcommand)]
         act: AccessAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Make tags immutable, or protect them
+    Protect {
+        #[command(subcommand)]
+        act: ProtectAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Drop old versions by policies
+    Retention {
+        #[command(subcommand)]
+        act: RetentionAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// See where a tag pointed, and put it back
+    Tag {
+        #[command(subcommand)]
+        act: TagAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },

@@ -1,5 +1,7 @@
 //! What commands print: tables for people, JSON for programs.
 
+mod rules;
+
 use crate::config::Row;
 use anyhow::{Context, bail};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
@@ -75,6 +77,10 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Policy(policy) => serde_json::to_value(policy)?,
         Answer::Teams(rows) => serde_json::to_value(rows)?,
         Answer::Repositories(rows) => serde_json::to_value(rows)?,
+        Answer::Rules(rows) => serde_json::to_value(rows)?,
+        Answer::Retention(view) => serde_json::to_value(view)?,
+        Answer::Plan(plan) => serde_json::to_value(plan)?,
+        Answer::TagHistory(rows) => serde_json::to_value(rows)?,
         Answer::Explained(explanation) => serde_json::to_value(explanation)?,
         Answer::GcRound(round) => serde_json::to_value(round)?,
         Answer::Garbage(rows) => serde_json::to_value(rows)?,
@@ -116,6 +122,10 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Policy(view) => policy(&view),
         Answer::Teams(rows) => teams(&rows),
         Answer::Repositories(rows) => repositories(&rows),
+        Answer::Rules(rows) => rules::rules(&rows),
+        Answer::Retention(view) => rules::retention(&view),
+        Answer::Plan(plan) => rules::plan(&plan),
+        Answer::TagHistory(rows) => rules::history(&rows),
         Answer::Explained(explanation) => explained(&explanation),
         Answer::GcRound(round) => gc_round(&round),
         Answer::Garbage(rows) => garbage(&rows),

@@ -9,12 +9,12 @@ mod table;
 use decided::Ids;
 use packhouse_access::{
     AccountId, Action, Administer, Because, Brand, Caller, CreateRepository, Delete, DeleteRepository,
-    EditRepository, Given, Govern, Granted, Inspect, LinkRepository, ManageTeams, NamespaceAction,
-    NamespaceFacts, PackageFacts, PackageId, Policy, Pull, Push, Refused, RepositoryAction, RepositoryFacts,
-    RepositoryId, RepositoryRole, Restore, Role, Scopes, See, SeeRepository, SeeUsage, Standing, TeamFacts,
-    TeamId, TokenId, Visibility, Who, decide, decide_create, decide_create_repository, decide_edit_team,
-    decide_list_in, decide_mention_repository, decide_move, decide_namespace, decide_own, decide_publish,
-    decide_repository, decide_see_team, explain_roles, with_brand,
+    EditRepository, Given, Govern, Granted, Inspect, LinkRepository, ManageRules, ManageTeams,
+    NamespaceAction, NamespaceFacts, PackageFacts, PackageId, Policy, Pull, Push, Refused, RepositoryAction,
+    RepositoryFacts, RepositoryId, RepositoryRole, Restore, Role, Scopes, See, SeeRepository, SeeUsage,
+    Standing, TeamFacts, TeamId, TokenId, Visibility, Who, decide, decide_create, decide_create_repository,
+    decide_edit_team, decide_list_in, decide_mention_repository, decide_move, decide_namespace, decide_own,
+    decide_publish, decide_repository, decide_see_team, explain_roles, with_brand,
 };
 use table::Case;
 
@@ -305,6 +305,7 @@ fn accounts_that_own_things_are_open_as_the_table_says() {
             "teams" => of::<ManageTeams>(&facts),
             "govern" => of::<Govern>(&facts),
             "usage" => of::<SeeUsage>(&facts),
+            "rules" => of::<ManageRules>(&facts),
             "list" => word(decide_list_in(&facts)),
             "make-private" => make(Visibility::Private),
             "make-internal" => make(Visibility::Internal),
@@ -313,7 +314,7 @@ fn accounts_that_own_things_are_open_as_the_table_says() {
             other => panic!("no such act: {other}"),
         }
     });
-    assert!(cases.len() * 9 > 700, "only {} cases", cases.len());
+    assert!(cases.len() * 10 > 700, "only {} cases", cases.len());
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::{Differences, build, caller, decided, shows, table};
 use crate::house::{House, on_every_database};
 use packhouse_access::{
     CreateRepository, DeleteRepository, EditRepository, Govern, Granted, Inspect, LinkRepository,
-    ManageTeams, NamespaceAction, NamespaceFacts, Refused, RepositoryAction, RepositoryFacts, SeeRepository,
-    SeeUsage, Visibility, decide_create_repository, decide_edit_team, decide_list_in,
+    ManageRules, ManageTeams, NamespaceAction, NamespaceFacts, Refused, RepositoryAction, RepositoryFacts,
+    SeeRepository, SeeUsage, Visibility, decide_create_repository, decide_edit_team, decide_list_in,
     decide_mention_repository, decide_namespace, decide_repository, decide_see_team,
 };
 
@@ -59,6 +59,7 @@ fn accounts_that_own_things_are_open_as_the_table_says(house: &House) {
                 of::<ManageTeams>(&facts),
                 of::<Govern>(&facts),
                 of::<SeeUsage>(&facts),
+                of::<ManageRules>(&facts),
                 word(decide_list_in(&facts)),
                 make(Visibility::Private),
                 make(Visibility::Internal),
