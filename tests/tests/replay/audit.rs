@@ -99,7 +99,9 @@ fn catalog(remains: &Remains, data: &str, scratch: &Path, memory: &Memory) -> Ar
         }
     }
     // The index of the log survives as it likes.
-    let junk: Vec<u8> = (0..32_768_u32).map(|byte| (byte.wrapping_mul(31) ^ u32::try_from(key & 0xff).unwrap_or(0)).to_le_bytes()[0]).collect();
+    let junk: Vec<u8> = (0..32_768_u32)
+        .map(|byte| (byte.wrapping_mul(31) ^ u32::try_from(key & 0xff).unwrap_or(0)).to_le_bytes()[0])
+        .collect();
     std::fs::write(scratch.join(format!("{CATALOG}-shm")), junk).expect("the scratch folder can be written");
     let rows = if found[0].is_some() {
         read(&scratch.join(CATALOG)).map_err(|error| format!("the catalog is damaged: {error}"))
@@ -118,7 +120,9 @@ fn read(file: &Path) -> rusqlite::Result<Result<Rows, String>> {
     if sound != ["ok"] {
         return Ok(Err(format!("the catalog is damaged: {sound:?}")));
     }
-    let tables = all(&catalog, "SELECT name FROM sqlite_schema WHERE name = 'uploads'", |row| row.get::<_, String>(0))?;
+    let tables = all(&catalog, "SELECT name FROM sqlite_schema WHERE name = 'uploads'", |row| {
+        row.get::<_, String>(0)
+    })?;
     if tables.is_empty() {
         // The very first start was cut off.
         return Ok(Ok(Rows::default()));
@@ -134,23 +138,33 @@ fn read(file: &Path) -> rusqlite::Result<Result<Rows, String>> {
     let tags = "SELECT p.path, t.name, 'sha256:' || lower(hex(substr(v.digest, 2))) FROM tags t \
                 JOIN versions v ON v.id = t.version_id JOIN packages p ON p.id = t.package_id \
                 WHERE t.valid_to IS NULL AND p.deleted_at IS NULL";
-    let uploads = all(&catalog, "SELECT id, storage_key, received, digest IS NOT NULL FROM uploads", |row| {
-        let received = usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX);
-        Ok(Upload { id: row.get(0)?, key: row.get(1)?, received, finished: row.get(3)? })
-    })?;
+    let uploads =
+        all(&catalog, "SELECT id, storage_key, received, digest IS NOT NULL FROM uploads", |row| {
+            let received = usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX);
+            Ok(Upload { id: row.get(0)?, key: row.get(1)?, received, finished: row.get(3)? })
+        })?;
     let open = uploads.iter().filter(|upload| !upload.finished);
     let truth = Truth {
-        public: set(all(&catalog, "SELECT path FROM packages WHERE visibility = 2 AND deleted_at IS NULL", |row| row.get(0))?),
+        public: set(all(
+            &catalog,
+            "SELECT path FROM packages WHERE visibility = 2 AND deleted_at IS NULL",
+            |row| row.get(0),
+        )?),
         blobs: set(all(&catalog, &of_package("package_blobs"), pair)?),
-        manifests: set(all(&catalog, &of_package("(SELECT * FROM versions WHERE deleted_at IS NULL)"), pair)?),
+        manifests: set(all(
+            &catalog,
+            &of_package("(SELECT * FROM versions WHERE deleted_at IS NULL)"),
+            pair,
+        )?),
         tags: all(&catalog, tags, |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?.into_iter().collect(),
-        tokens: set(all(&catalog, "SELECT lower(hex(hash)) FROM tokens WHERE revoked_at IS NULL", |row| row.get(0))?),
+        tokens: set(all(&catalog, "SELECT lower(hex(hash)) FROM tokens WHERE revoked_at IS NULL", |row| {
+            row.get(0)
+        })?),
         sessions: open.map(|upload| (upload.id.clone(), upload.received)).collect(),
     };
     let blobs = "SELECT storage_key, 'sha256:' || lower(hex(substr(digest, 2))), size FROM blobs";
-    let blobs = all(&catalog, blobs, |row| {
-        Ok((row.get(0)?, (row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs())))
-    })?;
+    let blobs =
+        all(&catalog, blobs, |row| Ok((row.get(0)?, (row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs()))))?;
     let trash = set(all(&catalog, "SELECT storage_key FROM trash", |row| row.get(0))?);
     Ok(Ok(Rows { truth, blobs: blobs.into_iter().collect(), uploads, trash }))
 }
@@ -175,10 +189,20 @@ fn compare(chain: &Chain, answered: usize, rows: &Rows) -> Result<Truth, String>
         public: all.public.iter().filter(|package| mine(package)).cloned().collect(),
         blobs: all.blobs.iter().filter(|(package, _)| mine(package)).cloned().collect(),
         manifests: all.manifests.iter().filter(|(package, _)| mine(package)).cloned().collect(),
-        tags: all.tags.iter().filter(|((package, _), _)| mine(package)).map(|(tag, digest)| (tag.clone(), digest.clone())).collect(),
+        tags: all
+            .tags
+            .iter()
+            .filter(|((package, _), _)| mine(package))
+            .map(|(tag, digest)| (tag.clone(), digest.clone()))
+            .collect(),
         tokens: if chain.tokens { all.tokens.clone() } else { BTreeSet::new() },
         // A session whose 202 never came is nobody's, and ends by itself.
-        sessions: all.sessions.iter().filter(|(id, _)| chain.sent.contains_key(*id)).map(|(id, received)| (id.clone(), *received)).collect(),
+        sessions: all
+            .sessions
+            .iter()
+            .filter(|(id, _)| chain.sent.contains_key(*id))
+            .map(|(id, received)| (id.clone(), *received))
+            .collect(),
     };
     let possible = chain.possible(answered);
     if possible.contains(&found) {
@@ -190,9 +214,15 @@ fn compare(chain: &Chain, answered: usize, rows: &Rows) -> Result<Truth, String>
 
 fn difference(promised: &Truth, found: &Truth) -> String {
     let mut words = Vec::new();
-    fn sides<T: Ord + std::fmt::Debug>(what: &str, promised: &BTreeSet<T>, found: &BTreeSet<T>, words: &mut Vec<String>) {
+    fn sides<T: Ord + std::fmt::Debug>(
+        what: &str,
+        promised: &BTreeSet<T>,
+        found: &BTreeSet<T>,
+        words: &mut Vec<String>,
+    ) {
         words.extend(promised.difference(found).take(3).map(|one| format!("{what} {one:?} is missing")));
-        words.extend(found.difference(promised).take(3).map(|one| format!("{what} {one:?} was not promised")));
+        words
+            .extend(found.difference(promised).take(3).map(|one| format!("{what} {one:?} was not promised")));
     }
     sides("the public package", &promised.public, &found.public, &mut words);
     sides("blob", &promised.blobs, &found.blobs, &mut words);
@@ -204,7 +234,13 @@ fn difference(promised: &Truth, found: &Truth) -> String {
 }
 
 /// Every row has its bytes, and every file its row.
-fn files(remains: &Remains, data: &str, chains: &[Chain], rows: &Rows, memory: &Memory) -> Result<(), String> {
+fn files(
+    remains: &Remains,
+    data: &str,
+    chains: &[Chain],
+    rows: &Rows,
+    memory: &Memory,
+) -> Result<(), String> {
     let there = |key: &str| remains.files.get(&format!("{data}/{key}"));
     for (key, (digest, size)) in &rows.blobs {
         let found = there(key).ok_or_else(|| format!("the blob {digest} has no file {key}"))?;

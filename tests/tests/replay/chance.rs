@@ -6,7 +6,11 @@ pub(crate) enum Chance {
     Never,
     Always,
     /// Of a hundred: how much is kept of this file, and how many sectors of that are torn.
-    Drawn { state: u64, kept: u64, torn: u64 },
+    Drawn {
+        state: u64,
+        kept: u64,
+        torn: u64,
+    },
 }
 
 impl Chance {

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use packhouse_tests::image::{INDEX, MANIFEST, sha256};
-use packhouse_tests::{Answer, Blob, Caller, House, User};
+use packhouse_tests::{Answer, Blob, Caller, House, User, until};
 use serde_json::{Value, json};
 
 use crate::chance::roll;
@@ -16,6 +17,8 @@ const STREAM: &str = "application/octet-stream";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Clients that push at the same time, so that commits are shared.
 const CROWD: usize = 4;
+/// Two rounds of the sweep.
+const SWEEP: Duration = Duration::from_secs(120);
 /// Images that each of them pushes.
 const CROWD_IMAGES: usize = 3;
 
@@ -82,10 +85,15 @@ impl Client {
     #[track_caller]
     fn begin(&mut self, package: &str, whole: &[u8]) -> Session {
         let mut id = String::new();
-        let answer = self.step(("POST", &format!("/v2/{package}/blobs/uploads/")), (STREAM, &[]), 202, |truth, answer| {
-            id = session_id(answer);
-            truth.sessions.insert(id.clone(), 0);
-        });
+        let answer = self.step(
+            ("POST", &format!("/v2/{package}/blobs/uploads/")),
+            (STREAM, &[]),
+            202,
+            |truth, answer| {
+                id = session_id(answer);
+                truth.sessions.insert(id.clone(), 0);
+            },
+        );
         self.chain.sent.insert(id.clone(), Arc::new(whole.to_vec()));
         let location = answer.header("location").expect("a Location");
         // The port is another one after a restart.
@@ -145,7 +153,10 @@ impl Client {
     #[track_caller]
     fn image(&mut self, package: &str, tag: Option<&str>, layers: &[Blob]) -> Blob {
         let number = roll(&mut self.seed).to_string();
-        let config = Blob::json(CONFIG, &json!({"architecture": "amd64", "os": "linux", "config": {"Labels": {"n": number}}}));
+        let config = Blob::json(
+            CONFIG,
+            &json!({"architecture": "amd64", "os": "linux", "config": {"Labels": {"n": number}}}),
+        );
         self.upload(package, &config);
         let parts: Vec<_> = layers.iter().map(Blob::descriptor).collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": parts});
@@ -171,17 +182,27 @@ impl Client {
 
     #[track_caller]
     fn delete_manifest(&mut self, package: &str, digest: &str) {
-        self.step(("DELETE", &format!("/v2/{package}/manifests/{digest}")), (STREAM, &[]), 202, |truth, _| {
-            truth.manifests.remove(&(package.to_owned(), digest.to_owned()));
-            truth.tags.retain(|(of, _), named| of != package || named != digest);
-        });
+        self.step(
+            ("DELETE", &format!("/v2/{package}/manifests/{digest}")),
+            (STREAM, &[]),
+            202,
+            |truth, _| {
+                truth.manifests.remove(&(package.to_owned(), digest.to_owned()));
+                truth.tags.retain(|(of, _), named| of != package || named != digest);
+            },
+        );
     }
 
     #[track_caller]
     fn delete_blob(&mut self, package: &str, blob: &Blob) {
-        self.step(("DELETE", &format!("/v2/{package}/blobs/{}", blob.digest)), (STREAM, &[]), 202, |truth, _| {
-            truth.blobs.remove(&(package.to_owned(), blob.digest.clone()));
-        });
+        self.step(
+            ("DELETE", &format!("/v2/{package}/blobs/{}", blob.digest)),
+            (STREAM, &[]),
+            202,
+            |truth, _| {
+                truth.blobs.remove(&(package.to_owned(), blob.digest.clone()));
+            },
+        );
     }
 
     #[track_caller]
@@ -265,9 +286,9 @@ pub(crate) fn hash(token: &str) -> String {
     sha256(token.as_bytes()).trim_start_matches("sha256:").to_owned()
 }
 
-/// Works a whole day in `house`, with a restart at noon. Returns what each client was promised.
+/// Works a whole day in `house`, with a restart at noon; with `sweep`, until what was thrown away is removed. Returns what each client was promised.
 #[track_caller]
-pub(crate) fn work(house: &mut House, seed: u64) -> Day {
+pub(crate) fn work(house: &mut House, seed: u64, sweep: bool) -> Day {
     let mut mona = Client::new("mona/", seed);
     mona.chain.tokens = true;
     let mut operator = Operator { commands: 0 };
@@ -285,6 +306,9 @@ pub(crate) fn work(house: &mut House, seed: u64) -> Day {
     mona.door = Some(house.caller(&user));
     let mut chains = crowd(&mut operator, &mut mona, house, seed);
     afternoon(&mut mona, parked);
+    if sweep {
+        night(house);
+    }
     chains.insert(0, mona.chain);
     Day { chains, user }
 }
@@ -327,7 +351,8 @@ fn morning(mona: &mut Client, operator: &mut Operator, house: &House) -> Parked 
     // `latest` moves.
     mona.manifest(app, Some("latest"), &one);
     mona.manifest(app, Some("latest"), &three);
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.descriptor(), three.descriptor()]});
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.descriptor(), three.descriptor()]});
     let index = Blob::json(INDEX, &index);
     mona.manifest(app, Some("all"), &index);
     let referrer = json!({
@@ -373,7 +398,11 @@ fn crowd(operator: &mut Operator, mona: &mut Client, house: &House, seed: u64) -
         let work = |(mut client, package): (Client, String)| {
             for number in 0..CROWD_IMAGES {
                 let layer = client.blob(2_000 + number * 7_000);
-                if number == 1 { client.upload_in_parts(&package, &layer) } else { client.upload(&package, &layer) }
+                if number == 1 {
+                    client.upload_in_parts(&package, &layer)
+                } else {
+                    client.upload(&package, &layer)
+                }
                 let manifest = client.image(&package, Some("latest"), std::slice::from_ref(&layer));
                 if number == 1 {
                     client.delete_manifest(&package, &manifest.digest);
@@ -408,11 +437,27 @@ fn afternoon(mona: &mut Client, (session, whole, received): Parked) {
     mona.patch(&session, &whole, 0..9_000);
 }
 
+/// What lies in the trash is removed by the sweep, once a minute.
+#[track_caller]
+fn night(house: &House) {
+    let files = || {
+        let fan = std::fs::read_dir(house.data().join("blobs")).expect("the folder of blobs").flatten();
+        fan.filter_map(|folder| std::fs::read_dir(folder.path()).ok()).map(Iterator::count).sum::<usize>()
+    };
+    let before = files();
+    until("the sweep", SWEEP, || (files() < before).then_some(()));
+}
+
 /// The packages, blobs, manifests and tags of the last truths, for floors.
 pub(crate) fn size(chains: &[Chain]) -> (usize, usize, usize, usize) {
     let truths: Vec<Truth> = chains.iter().map(Chain::truth).collect();
     let packages: BTreeSet<&String> =
         truths.iter().flat_map(|truth| truth.blobs.iter().map(|(package, _)| package)).collect();
     let sum = |count: fn(&Truth) -> usize| truths.iter().map(count).sum();
-    (packages.len(), sum(|truth| truth.blobs.len()), sum(|truth| truth.manifests.len()), sum(|truth| truth.tags.len()))
+    (
+        packages.len(),
+        sum(|truth| truth.blobs.len()),
+        sum(|truth| truth.manifests.len()),
+        sum(|truth| truth.tags.len()),
+    )
 }

@@ -68,7 +68,11 @@ fn walk<'a>(recording: &'a Recording, mut each: impl FnMut(usize, &'a Event, &Di
     let mut disk = Disk::new(&recording.data);
     let turns = turns(recording);
     for (number, turn) in turns.iter().enumerate() {
-        if turn.begins { disk.begin(turn.event) } else { disk.end(turn.event) }
+        if turn.begins {
+            disk.begin(turn.event)
+        } else {
+            disk.end(turn.event)
+        }
         let more = turns.get(number + 1).is_some_and(|next| next.line == turn.line);
         if !more && !each(turn.line, turn.event, &disk) {
             return;

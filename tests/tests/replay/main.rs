@@ -10,7 +10,7 @@
 //! The judge is judged as well: without any one kind of sync in the recording it must find fault.
 //!
 //! `PACKHOUSE_TEST_SEED` draws the same again; the program's own random names and its threads still differ.
-//! `PACKHOUSE_TEST_LONG=1` draws more.
+//! `PACKHOUSE_TEST_LONG=1` draws more, and waits for the sweep.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -64,7 +64,7 @@ fn record() -> Recorded {
         .chain(words.map(Into::into))
         .chain([file.clone().into_os_string()]);
     let mut house = House::builder().behind(wrapper).start();
-    let day = day::work(&mut house, seed);
+    let day = day::work(&mut house, seed, is_long());
     house.close();
     let trace = std::fs::read_to_string(&file).expect("strace wrote a trace");
     let calls = strace::read(&trace);

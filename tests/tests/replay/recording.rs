@@ -12,23 +12,49 @@ pub(crate) struct File(pub(crate) usize);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A new file under a new name.
-    Make { path: String, file: File },
-    MakeFolder { path: String },
-    Rename { from: String, to: String },
-    Remove { path: String },
-    Write { file: File, at: u64, bytes: Arc<[u8]> },
+    Make {
+        path: String,
+        file: File,
+    },
+    MakeFolder {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        path: String,
+    },
+    Write {
+        file: File,
+        at: u64,
+        bytes: Arc<[u8]>,
+    },
     /// A new length.
-    Cut { file: File, length: u64 },
+    Cut {
+        file: File,
+        length: u64,
+    },
     /// The file's bytes, and the length that reading them takes.
-    SyncFile { file: File },
+    SyncFile {
+        file: File,
+    },
     /// The names in a folder.
-    SyncFolder { path: String },
+    SyncFolder {
+        path: String,
+    },
     /// The first bytes of an answer over HTTP, with its `X-Request-Id`.
-    Answer { id: String, status: u16 },
+    Answer {
+        id: String,
+        status: u16,
+    },
     /// An answer on the operator's socket.
     Told,
     /// Words on standard output.
-    Printed { text: String },
+    Printed {
+        text: String,
+    },
 }
 
 /// An act, from the line of its call to the line of its return.
@@ -82,6 +108,9 @@ impl Recording {
             open: HashMap::new(),
             events: Vec::new(),
         };
+        // A number is free as soon as its close begins: another thread may get it before that call returns.
+        let mut calls: Vec<&Call> = calls.iter().collect();
+        calls.sort_by_key(|call| if call.name == "close" { call.begun } else { call.ended });
         for call in calls {
             // What was cut in the middle may have been done, but a sync that was promises nothing.
             let cut = call.cut && ["pwrite64", "write", "ftruncate", "unlink"].contains(&call.name.as_str());

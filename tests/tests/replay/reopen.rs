@@ -18,7 +18,8 @@ const STREAM: &str = "application/octet-stream";
 #[track_caller]
 pub(crate) fn reopen(crash: &Crash, data: &str, chain: &Chain, user: &User) -> usize {
     let mut house = House::builder().prepare();
-    let place = |path: &str| house.data().join(path.strip_prefix(data).unwrap_or(path).trim_start_matches('/'));
+    let place =
+        |path: &str| house.data().join(path.strip_prefix(data).unwrap_or(path).trim_start_matches('/'));
     for folder in &crash.remains.folders {
         std::fs::create_dir_all(place(folder)).expect("a folder can be made");
     }
@@ -49,7 +50,8 @@ fn promises(door: &Caller, chain: &Chain, truth: &Truth, words: &str) -> usize {
     for (kind, thing) in &everything {
         let (package, digest) = thing;
         let answer = door.get(&format!("/v2/{package}/{kind}/{digest}"));
-        let there = if *kind == "blobs" { truth.blobs.contains(thing) } else { truth.manifests.contains(thing) };
+        let there =
+            if *kind == "blobs" { truth.blobs.contains(thing) } else { truth.manifests.contains(thing) };
         assert_eq!(answer.status, if there { 200 } else { 404 }, "{words}: {kind} {digest}: {answer}");
         assert!(!there || sha256(&answer.body) == *digest, "{words}: the bytes of {digest}");
     }

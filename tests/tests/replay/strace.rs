@@ -34,7 +34,14 @@ impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let start = |bytes: &Vec<u8>| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
         let strings: Vec<String> = self.strings.iter().map(start).collect();
-        write!(f, "line {}: {}({}) = {:?} with {strings:?}", self.begun + 1, self.name, self.shape, self.result)
+        write!(
+            f,
+            "line {}: {}({}) = {:?} with {strings:?}",
+            self.begun + 1,
+            self.name,
+            self.shape,
+            self.result
+        )
     }
 }
 
@@ -133,7 +140,9 @@ fn bytes(text: &str) -> Vec<u8> {
         match behind {
             [b'x', high, low, behind @ ..] if *first == b'\\' => {
                 let digit = |byte: &u8| {
-                    char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+                    char::from(*byte)
+                        .to_digit(16)
+                        .and_then(|digit| u8::try_from(digit).ok())
                         .expect("a hexadecimal digit")
                 };
                 found.push(digit(high) << 4 | digit(low));

@@ -1,0 +1,198 @@
+//! The disk is full, broken, or there are no more file descriptors: at every write in turn, of the real program.
+//!
+//! strace is attached to the running server and lets the Nth call of a kind on chosen files fail, for N = 1, 2, … until
+//! a round of pushes ends without having met the fault; or all calls from the Nth on, as a disk fails that stays full.
+//! What must hold each time: the client gets an answer, which is a promise kept or a clear error; nothing is visible
+//! in halves; when the fault is over the same server, not started again, takes the same push; and after a kill
+//! everything that was acknowledged is there.
+//!
+//! `PACKHOUSE_TEST_LONG=1` tries every error at every call; without it the rarer ones are tried at some.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "what a test expects and does not find is its failure"
+)]
+
+mod audit;
+mod push;
+mod strike;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use packhouse_tests::{House, until};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::push::Client;
+use crate::strike::{Strike, When};
+
+/// The first numbers of calls, of which one must be the first that no round reaches.
+const CALLS_MAX: usize = 400;
+
+fn is_long() -> bool {
+    std::env::var("PACKHOUSE_TEST_LONG").is_ok_and(|value| value == "1")
+}
+
+/// The files of the catalog.
+fn catalog(house: &House) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-journal"].map(|end| house.data().join(format!("catalog.sqlite{end}"))).to_vec()
+}
+
+/// Lets the calls of one kind fail one after another. Returns how many faults were met.
+#[track_caller]
+fn sweep(
+    client: &mut Client,
+    house: &House,
+    call: &'static str,
+    error: &'static str,
+    step: usize,
+    of_blob: bool,
+) -> usize {
+    let mut met = 0;
+    for number in (1..CALLS_MAX).step_by(step) {
+        let round = client.prepare(house);
+        let files = if of_blob { round.files(house) } else { catalog(house) };
+        let strike = Strike { call, error, when: When::Only(number), files };
+        if !client.round(house, round, strike) {
+            return met;
+        }
+        met += 1;
+    }
+    panic!("{call} still failed after {CALLS_MAX} calls");
+}
+
+/// Lets all calls of one kind fail from the Nth on. Returns how many faults were met.
+#[track_caller]
+fn stays(
+    client: &mut Client,
+    house: &House,
+    call: &'static str,
+    error: &'static str,
+    step: usize,
+    of_blob: bool,
+) -> usize {
+    let mut met = 0;
+    for number in (1..CALLS_MAX).step_by(step) {
+        let round = client.prepare(house);
+        let files = if of_blob { round.files(house) } else { catalog(house) };
+        let strike = Strike { call, error, when: When::From(number), files };
+        if !client.round(house, round, strike) {
+            return met;
+        }
+        met += 1;
+    }
+    panic!("{call} still failed after {CALLS_MAX} calls");
+}
+
+/// What was acknowledged survives a kill, and no file is nobody's.
+#[track_caller]
+fn ends_well(mut house: House, client: &mut Client) {
+    house.kill();
+    house.open();
+    client.meet(&house);
+    client.verify_all();
+    house.close();
+    audit::audit(&house.data());
+    assert!(!house.log().contains("panicked"), "{}", house.log());
+}
+
+#[test]
+fn a_catalog_that_cannot_write_fails_clearly_and_goes_on() {
+    let house = House::start();
+    let mut client = Client::new(&house);
+    let rare = if is_long() { 1 } else { 11 };
+    let start = Instant::now();
+    let mut met = Vec::new();
+    for (error, step) in [("ENOSPC", if is_long() { 1 } else { 4 }), ("EIO", rare), ("EDQUOT", 2 * rare - 1)]
+    {
+        met.push((error, "one write", sweep(&mut client, &house, "pwrite64", error, step, false)));
+        met.push((error, "one sync", sweep(&mut client, &house, "fsync", error, 1, false)));
+        met.push((error, "writes", stays(&mut client, &house, "pwrite64", error, step, false)));
+        met.push((error, "syncs", stays(&mut client, &house, "fsync", error, 1, false)));
+    }
+    println!("{met:?}, {:?} in {:?}", client.tally, start.elapsed());
+    assert!(met.iter().all(|(.., met)| *met > 0), "{met:?}");
+    assert!(client.tally.refused >= 20, "faults that stay are told: {:?}", client.tally);
+    ends_well(house, &mut client);
+}
+
+#[test]
+fn a_blob_that_cannot_be_written_fails_clearly_and_goes_on() {
+    let house = House::start();
+    let mut client = Client::new(&house);
+    let mut met = Vec::new();
+    for error in ["ENOSPC", "EIO", "EDQUOT", "EMFILE"] {
+        let calls: &[&'static str] =
+            if error == "EMFILE" { &["openat"] } else { &["openat", "write", "fsync", "fdatasync"] };
+        for call in calls {
+            met.push((error, *call, sweep(&mut client, &house, call, error, 1, true)));
+            met.push((error, *call, stays(&mut client, &house, call, error, 1, true)));
+        }
+    }
+    println!("{met:?}, {:?}", client.tally);
+    assert!(met.iter().all(|(.., met)| *met > 0), "{met:?}");
+    assert!(client.tally.refused >= met.len(), "each is told: {:?}", client.tally);
+    ends_well(house, &mut client);
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_room_hinders_nobody() {
+    let house = House::start();
+    let mut client = Client::new(&house);
+    // The catalog's own file is written by checkpoints only; its log has room.
+    let files = vec![house.data().join("catalog.sqlite")];
+    let strike = Strike { call: "pwrite64", error: "ENOSPC", when: When::From(1), files };
+    let struck = strike.on(&house);
+    for _ in 0..400 {
+        let round = client.prepare(&house);
+        client.push(&house, round);
+        if struck.met() {
+            break;
+        }
+    }
+    assert!(struck.ended(), "there was no checkpoint");
+    assert_eq!(client.tally.refused, 0, "the log takes what the file cannot");
+    for _ in 0..3 {
+        let round = client.prepare(&house);
+        client.push(&house, round);
+    }
+    ends_well(house, &mut client);
+}
+
+#[test]
+fn without_file_descriptors_new_clients_wait_and_old_ones_are_told() {
+    let house = House::start();
+    let mut client = Client::new(&house);
+    let round = client.prepare(&house);
+    let pid = Pid::from_raw(i32::try_from(house.pid()).unwrap());
+    let folder = format!("/proc/{}/fd", house.pid());
+    let open = std::fs::read_dir(folder).unwrap().count() as u64;
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(open), maximum: None });
+    let before = before.or_else(|_| {
+        // Without leave to raise the upper bound again it stays.
+        let upper = rustix::process::getrlimit(Resource::Nofile).maximum;
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(open.min(4)), maximum: upper })
+    });
+    let before = before.expect("a child's limits can be set");
+    let refused = client.tally.refused;
+    let left = client.try_push(&round);
+    assert!(
+        left.is_err() && client.tally.refused == refused + 1,
+        "an old client is told: {:?}",
+        client.tally
+    );
+    // A new client waits in the queue until there is room again.
+    let (address, nobody) = (house.address().to_owned(), house.nobody());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || nobody.get("/healthz").status);
+        until("the server says why nobody gets in", Duration::from_secs(30), || {
+            house.log().contains("cannot accept connections").then_some(())
+        });
+        assert!(!waiting.is_finished(), "a client got in at {address} without a file descriptor");
+        prlimit(pid, Resource::Nofile, before).expect("a child's limits can be set");
+        assert_eq!(waiting.join().unwrap(), 200);
+    });
+    client.push(&house, round);
+    ends_well(house, &mut client);
+}
