@@ -50,6 +50,12 @@ impl BlobError {
         move |source| BlobError::File { doing, path, source }
     }
 
+    /// Whether this process, or the whole system, has no file descriptor left.
+    pub fn is_out_of_files(&self) -> bool {
+        // ENFILE and EMFILE, for which the standard library has no kind.
+        matches!(self, BlobError::File { source, .. } if matches!(source.raw_os_error(), Some(23 | 24)))
+    }
+
     /// Whether the disk, or the account's share of it, is full.
     pub fn is_full(&self) -> bool {
         match self {
