@@ -29,9 +29,15 @@ impl Fault {
     /// Whether the same request may succeed in a while.
     pub fn passes(&self) -> bool {
         match self {
-            Fault::Catalog(CatalogError::Busy | CatalogError::Lost(_) | CatalogError::CommitUnknown) => true,
-            Fault::Blobs(error) => error.is_full(),
-            Fault::Catalog(_) | Fault::Signing(_) | Fault::Random | Fault::Ended => false,
+            Fault::Catalog(
+                CatalogError::Busy
+                | CatalogError::Lost(_)
+                | CatalogError::CommitUnknown
+                | CatalogError::InDoubt,
+            ) => true,
+            Fault::Catalog(error) => error.is_full(),
+            Fault::Blobs(error) => error.is_full() || error.is_out_of_files(),
+            Fault::Signing(_) | Fault::Random | Fault::Ended => false,
         }
     }
 }
