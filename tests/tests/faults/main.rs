@@ -40,50 +40,32 @@ fn catalog(house: &House) -> Vec<PathBuf> {
     ["", "-wal", "-shm", "-journal"].map(|end| house.data().join(format!("catalog.sqlite{end}"))).to_vec()
 }
 
-/// Lets the calls of one kind fail one after another. Returns how many faults were met.
-#[track_caller]
-fn sweep(
-    client: &mut Client,
-    house: &House,
+/// Calls that fail in turn.
+#[derive(Clone, Copy)]
+struct Calls {
     call: &'static str,
     error: &'static str,
+    /// Of how many calls one is tried.
     step: usize,
+    /// On the blob's file and folder, or on the catalog's files.
     of_blob: bool,
-) -> usize {
-    let mut met = 0;
-    for number in (1..CALLS_MAX).step_by(step) {
-        let round = client.prepare(house);
-        let files = if of_blob { round.files(house) } else { catalog(house) };
-        let strike = Strike { call, error, when: When::Only(number), files };
-        if !client.round(house, round, strike) {
-            return met;
-        }
-        met += 1;
-    }
-    panic!("{call} still failed after {CALLS_MAX} calls");
 }
 
-/// Lets all calls of one kind fail from the Nth on. Returns how many faults were met.
-#[track_caller]
-fn stays(
-    client: &mut Client,
-    house: &House,
-    call: &'static str,
-    error: &'static str,
-    step: usize,
-    of_blob: bool,
-) -> usize {
-    let mut met = 0;
-    for number in (1..CALLS_MAX).step_by(step) {
-        let round = client.prepare(house);
-        let files = if of_blob { round.files(house) } else { catalog(house) };
-        let strike = Strike { call, error, when: When::From(number), files };
-        if !client.round(house, round, strike) {
-            return met;
+impl Calls {
+    /// Lets the first, the next … of the calls fail, until a round of pushes has no such call. Returns how many faults
+    /// were met.
+    #[track_caller]
+    fn fail(self, client: &mut Client, house: &House, when: fn(usize) -> When) -> usize {
+        let Self { call, error, step, of_blob } = self;
+        for (met, number) in (1..CALLS_MAX).step_by(step).enumerate() {
+            let round = client.prepare();
+            let files = if of_blob { round.files(house) } else { catalog(house) };
+            if !client.round(house, &round, &Strike { call, error, when: when(number), files }) {
+                return met;
+            }
         }
-        met += 1;
+        panic!("{call} still failed after {CALLS_MAX} calls");
     }
-    panic!("{call} still failed after {CALLS_MAX} calls");
 }
 
 /// What was acknowledged survives a kill, and no file is nobody's.
@@ -107,10 +89,12 @@ fn a_catalog_that_cannot_write_fails_clearly_and_goes_on() {
     let mut met = Vec::new();
     for (error, step) in [("ENOSPC", if is_long() { 1 } else { 2 }), ("EIO", rare), ("EDQUOT", 2 * rare - 1)]
     {
-        met.push((error, "one write", sweep(&mut client, &house, "pwrite64", error, step, false)));
-        met.push((error, "one sync", sweep(&mut client, &house, "fsync", error, 1, false)));
-        met.push((error, "writes", stays(&mut client, &house, "pwrite64", error, step, false)));
-        met.push((error, "syncs", stays(&mut client, &house, "fsync", error, 1, false)));
+        let writes = Calls { call: "pwrite64", error, step, of_blob: false };
+        let syncs = Calls { call: "fsync", error, step: 1, of_blob: false };
+        met.push((error, "one write", writes.fail(&mut client, &house, When::Only)));
+        met.push((error, "one sync", syncs.fail(&mut client, &house, When::Only)));
+        met.push((error, "writes", writes.fail(&mut client, &house, When::From)));
+        met.push((error, "syncs", syncs.fail(&mut client, &house, When::From)));
     }
     println!("{met:?}, {:?} in {:?}", client.tally, start.elapsed());
     assert!(met.iter().all(|(.., met)| *met > 0), "{met:?}");
@@ -127,8 +111,9 @@ fn a_blob_that_cannot_be_written_fails_clearly_and_goes_on() {
         let calls: &[&'static str] =
             if error == "EMFILE" { &["openat"] } else { &["openat", "write", "fsync", "fdatasync"] };
         for call in calls {
-            met.push((error, *call, sweep(&mut client, &house, call, error, 1, true)));
-            met.push((error, *call, stays(&mut client, &house, call, error, 1, true)));
+            let calls = Calls { call, error, step: 1, of_blob: true };
+            met.push((error, *call, calls.fail(&mut client, &house, When::Only)));
+            met.push((error, *call, calls.fail(&mut client, &house, When::From)));
         }
     }
     println!("{met:?}, {:?}", client.tally);
@@ -146,8 +131,8 @@ fn a_checkpoint_that_finds_no_room_hinders_nobody() {
     let strike = Strike { call: "pwrite64", error: "ENOSPC", when: When::From(1), files };
     let struck = strike.on(&house);
     for _ in 0..400 {
-        let round = client.prepare(&house);
-        client.push(&house, round);
+        let round = client.prepare();
+        client.push(&round);
         if struck.met() {
             break;
         }
@@ -155,8 +140,8 @@ fn a_checkpoint_that_finds_no_room_hinders_nobody() {
     assert!(struck.ended(), "there was no checkpoint");
     assert_eq!(client.tally.refused, 0, "the log takes what the file cannot");
     for _ in 0..3 {
-        let round = client.prepare(&house);
-        client.push(&house, round);
+        let round = client.prepare();
+        client.push(&round);
     }
     ends_well(house, &mut client);
 }
@@ -165,7 +150,7 @@ fn a_checkpoint_that_finds_no_room_hinders_nobody() {
 fn without_file_descriptors_new_clients_wait_and_old_ones_are_told() {
     let house = House::start();
     let mut client = Client::new(&house);
-    let round = client.prepare(&house);
+    let round = client.prepare();
     let pid = Pid::from_raw(i32::try_from(house.pid()).unwrap());
     let folder = format!("/proc/{}/fd", house.pid());
     let open = std::fs::read_dir(folder).unwrap().count() as u64;
@@ -194,7 +179,7 @@ fn without_file_descriptors_new_clients_wait_and_old_ones_are_told() {
         prlimit(pid, Resource::Nofile, before).expect("a child's limits can be set");
         assert_eq!(waiting.join().unwrap(), 200);
     });
-    client.push(&house, round);
+    client.push(&round);
     ends_well(house, &mut client);
 }
 
@@ -204,9 +189,9 @@ fn without_file_descriptors_new_clients_wait_and_old_ones_are_told() {
 fn a_commit_that_was_refused_never_comes_back_without_its_bytes() {
     let mut house = House::start();
     let mut client = Client::new(&house);
-    let round = client.prepare(&house);
-    client.push(&house, round);
-    let round = client.prepare(&house);
+    let round = client.prepare();
+    client.push(&round);
+    let round = client.prepare();
     let (layer, session, file) =
         (round.layer.clone(), round.session.clone(), round.files(&house).swap_remove(0));
     let door = house.caller(&client.user);

@@ -67,7 +67,7 @@ impl Client {
 
     /// Begins the upload of a layer, so that it is known where its bytes will lie.
     #[track_caller]
-    pub(crate) fn prepare(&mut self, _house: &House) -> Round {
+    pub(crate) fn prepare(&mut self) -> Round {
         self.number += 1;
         let (layer, config) = (Blob::random(3_000), Blob::random(200));
         let manifest = json!({
@@ -87,19 +87,19 @@ impl Client {
 
     /// Pushes while a fault is there, and again when it is over. Returns whether it was met.
     #[track_caller]
-    pub(crate) fn round(&mut self, house: &House, round: Round, strike: Strike) -> bool {
+    pub(crate) fn round(&mut self, house: &House, round: &Round, strike: &Strike) -> bool {
         let words = format!("{strike:?}");
         // A disk that is full and a process without file descriptors get better by themselves. SQLite tells a log that
         // cannot be synced from one that has no room.
         self.passes = matches!(strike.error, "ENOSPC" | "EMFILE") && strike.call != "fsync";
         let struck = strike.on(house);
-        let pushed = self.try_push(&round);
+        let pushed = self.try_push(round);
         self.passes = false;
         let met = struck.ended();
         assert!(met || pushed.is_ok(), "{words}: an error without a fault: {pushed:?}");
         self.tally.unharmed += usize::from(met && pushed.is_ok());
-        self.is_whole(&round, &words);
-        self.push(house, round);
+        self.is_whole(round, &words);
+        self.push(round);
         met
     }
 
@@ -169,7 +169,7 @@ impl Client {
 
     /// The same push without a fault: the session goes on where it stands, or a new one is begun.
     #[track_caller]
-    pub(crate) fn push(&mut self, _house: &House, round: Round) {
+    pub(crate) fn push(&mut self, round: &Round) {
         if !self.blobs.contains(&round.layer.digest) {
             // After a failed sync no session is given out for a moment: 503, with when to come back.
             let stands = until("an answer about the session", PATIENCE, || {
@@ -193,8 +193,8 @@ impl Client {
             self.ask("POST", &post, STREAM, &round.config.bytes, 201).expect("the fault is over");
             self.blobs.push(round.config.digest.clone());
         }
-        self.put_manifest(&round).expect("the fault is over");
-        self.is_whole(&round, "without a fault");
+        self.put_manifest(round).expect("the fault is over");
+        self.is_whole(round, "without a fault");
     }
 
     /// Everything that was ever acknowledged.

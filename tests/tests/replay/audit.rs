@@ -252,7 +252,7 @@ fn files(
         let found = there(&upload.key).map_or(&[][..], |found| &found.bytes);
         let sent = chains.iter().find_map(|chain| chain.sent.get(&upload.id));
         let whole = found.get(..upload.received);
-        if whole.is_none() || sent.is_some_and(|sent| sent.get(..upload.received) != whole) {
+        if whole.is_none() || sent.is_some_and(|sent| sent.whole.get(..upload.received) != whole) {
             return Err(format!("the session {} lacks bytes of its {}", upload.id, upload.received));
         }
     }

@@ -11,7 +11,7 @@ use packhouse_tests::{Answer, Blob, Caller, House, User, until};
 use serde_json::{Value, json};
 
 use crate::chance::roll;
-use crate::ledger::{Chain, Mark, Step, Truth};
+use crate::ledger::{Chain, Mark, Sent, Step, Truth};
 
 const STREAM: &str = "application/octet-stream";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -94,7 +94,8 @@ impl Client {
                 truth.sessions.insert(id.clone(), 0);
             },
         );
-        self.chain.sent.insert(id.clone(), Arc::new(whole.to_vec()));
+        let sent = Sent { package: package.to_owned(), whole: Arc::from(whole) };
+        self.chain.sent.insert(id.clone(), sent);
         let location = answer.header("location").expect("a Location");
         // The port is another one after a restart.
         let path = location.find("/v2/").map_or("", |at| &location[at..]).to_owned();
@@ -399,9 +400,9 @@ fn crowd(operator: &mut Operator, mona: &mut Client, house: &House, seed: u64) -
             for number in 0..CROWD_IMAGES {
                 let layer = client.blob(2_000 + number * 7_000);
                 if number == 1 {
-                    client.upload_in_parts(&package, &layer)
+                    client.upload_in_parts(&package, &layer);
                 } else {
-                    client.upload(&package, &layer)
+                    client.upload(&package, &layer);
                 }
                 let manifest = client.image(&package, Some("latest"), std::slice::from_ref(&layer));
                 if number == 1 {

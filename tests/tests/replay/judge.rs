@@ -69,9 +69,9 @@ fn walk<'a>(recording: &'a Recording, mut each: impl FnMut(usize, &'a Event, &Di
     let turns = turns(recording);
     for (number, turn) in turns.iter().enumerate() {
         if turn.begins {
-            disk.begin(turn.event)
+            disk.begin(turn.event);
         } else {
-            disk.end(turn.event)
+            disk.end(turn.event);
         }
         let more = turns.get(number + 1).is_some_and(|next| next.line == turn.line);
         if !more && !each(turn.line, turn.event, &disk) {

@@ -49,8 +49,15 @@ pub(crate) struct Chain {
     /// Whether the tokens are its business.
     pub(crate) tokens: bool,
     pub(crate) steps: Vec<Step>,
-    /// What is sent in each of its sessions, as a whole.
-    pub(crate) sent: BTreeMap<String, Arc<Vec<u8>>>,
+    /// What is sent in each of its sessions.
+    pub(crate) sent: BTreeMap<String, Sent>,
+}
+
+/// What a session is to become.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) package: String,
+    pub(crate) whole: Arc<[u8]>,
 }
 
 impl Chain {

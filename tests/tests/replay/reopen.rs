@@ -65,8 +65,8 @@ fn promises(door: &Caller, chain: &Chain, truth: &Truth, words: &str) -> usize {
 #[track_caller]
 fn goes_on(door: &Caller, chain: &Chain, truth: &Truth, words: &str) {
     for (id, received) in &truth.sessions {
-        let whole = Blob::new(STREAM, chain.sent[id].to_vec());
-        let package = "mona/app";
+        let sent = &chain.sent[id];
+        let (package, whole) = (&sent.package, Blob::new(STREAM, sent.whole.to_vec()));
         let path = format!("/v2/{package}/blobs/uploads/{id}?digest={}", whole.digest);
         let answer = door.send_bytes("PUT", &path, STREAM, &whole.bytes[*received..]);
         assert_eq!(answer.status, 201, "{words}: the session {id}: {answer}");
