@@ -18,12 +18,13 @@ mod audit;
 mod push;
 mod strike;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use packhouse_tests::crash_wire::Wire;
 use packhouse_tests::{House, until};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::push::Client;
 use crate::strike::{Strike, When};
@@ -99,6 +100,9 @@ fn a_catalog_that_cannot_write_fails_clearly_and_goes_on() {
     println!("{met:?}, {:?} in {:?}", client.tally, start.elapsed());
     assert!(met.iter().all(|(.., met)| *met > 0), "{met:?}");
     assert!(client.tally.refused >= 20, "faults that stay are told: {:?}", client.tally);
+    // A client is sent to the operator's log for the cause, so it must be there.
+    let log = house.log();
+    assert!(log.contains("disk is full") && log.contains("disk I/O error"), "{log}");
     ends_well(house, &mut client);
 }
 
@@ -119,6 +123,10 @@ fn a_blob_that_cannot_be_written_fails_clearly_and_goes_on() {
     println!("{met:?}, {:?}", client.tally);
     assert!(met.iter().all(|(.., met)| *met > 0), "{met:?}");
     assert!(client.tally.refused >= met.len(), "each is told: {:?}", client.tally);
+    let log = house.log();
+    for cause in ["No space left on device", "Input/output error", "quota exceeded", "Too many open files"] {
+        assert!(log.contains(cause), "the log tells the cause `{cause}`: {log}");
+    }
     ends_well(house, &mut client);
 }
 
@@ -152,14 +160,13 @@ fn without_file_descriptors_new_clients_wait_and_old_ones_are_told() {
     let mut client = Client::new(&house);
     let round = client.prepare();
     let pid = Pid::from_raw(i32::try_from(house.pid()).unwrap());
-    let folder = format!("/proc/{}/fd", house.pid());
-    let open = std::fs::read_dir(folder).unwrap().count() as u64;
-    let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(open), maximum: None });
-    let before = before.or_else(|_| {
-        // Without leave to raise the upper bound again it stays.
-        let upper = rustix::process::getrlimit(Resource::Nofile).maximum;
-        prlimit(pid, Resource::Nofile, Rlimit { current: Some(open.min(4)), maximum: upper })
-    });
+    // The next number that it would get is the first that it may not have.
+    let numbers = std::fs::read_dir(format!("/proc/{}/fd", house.pid())).unwrap();
+    let taken: BTreeSet<u64> =
+        numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let free = (0..).find(|number| !taken.contains(number));
+    let upper = getrlimit(Resource::Nofile).maximum;
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current: free, maximum: upper });
     let before = before.expect("a child's limits can be set");
     let refused = client.tally.refused;
     let left = client.try_push(&round);
