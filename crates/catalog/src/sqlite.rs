@@ -96,7 +96,8 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
     } else {
-        "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
+        // The last one reads: SQLite opens a log when it first reads, and then there may be no file descriptor left.
+        "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA schema_version;"
     };
     connection.execute_batch(pragmas)?;
     Ok(connection)
