@@ -147,6 +147,20 @@ impl Wire {
         Ok(())
     }
 
+    /// Whether the first bytes of an answer, or the end of the connection, are there to be read. Waits for nothing.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        let socket = self.stream.get_ref();
+        if socket.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let there = socket.peek(&mut [0]);
+        let waits = matches!(&there, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        // One that cannot be set back fails at its next use.
+        let _ = socket.set_nonblocking(false);
+        !waits
+    }
+
     /// Says that nothing more will be sent, which also ends a write of the other hand.
     pub fn finish_sending(&self) {
         // Already closed is as good.

@@ -183,6 +183,8 @@ fn the_tests_that_the_promises_name_exist() {
         ("suite", "crates/catalog/tests/suite"),
         ("trace", "tests/tests/trace"),
         ("crash", "tests/tests/crash"),
+        ("replay", "tests/tests/replay"),
+        ("faults", "tests/tests/faults"),
         ("limits", "tests/tests"),
     ];
     let mut seen = 0;

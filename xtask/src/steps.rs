@@ -56,8 +56,14 @@ impl Step {
 /// Which tools some of the tests with real clients need, by a part of those tests' names. Those marked `true`
 /// need root, for engines that mount.
 const NEEDS: &[(&str, &[&str], bool)] = &[
+    ("a_blob_that_cannot_be_written", &["strace"], false),
+    ("a_catalog_that_cannot_write", &["strace"], false),
+    ("a_checkpoint_that_finds_no_room", &["strace"], false),
     ("a_code_signs_in", &["curl", "gh", "gh-current"], false),
+    ("a_commit_that_was_refused", &["strace"], false),
     ("a_first_start_is_on_disk", &["strace"], false),
+    ("a_power_cut_after_any_write", &["strace"], false),
+    ("a_sync_behind_the_commit", &["strace"], false),
     ("a_token_signs_in", &["gh", "gh-current"], false),
     ("buildah::", &["buildah", "busybox"], true),
     ("compose::", &["busybox", "containerd", "docker", "docker-compose", "dockerd", "runc"], true),
@@ -71,6 +77,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("ctr::", &["busybox", "containerd", "ctr"], true),
     ("data_folder_and_log_are_synced", &["strace"], false),
     ("docker", &["busybox", "containerd", "docker", "dockerd", "runc"], true),
+    ("forgotten_syncs_are_caught", &["strace"], false),
     ("getting_started", &["busybox", "containerd", "docker", "dockerd", "runc"], true),
     ("helm3", &["helm3"], false),
     ("helm4", &["helm4"], false),
@@ -86,6 +93,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("skopeo", &["busybox", "skopeo"], false),
     ("the_commands_of_the_api", &["curl", "gh"], false),
     ("the_guides_", &["busybox", "containerd", "curl", "docker", "dockerd", "gh", "runc"], true),
+    ("the_program_starts_and_goes_on", &["strace"], false),
     ("the_scripts_of_the_api", &["node", "npm-modules", "python"], false),
 ];
 

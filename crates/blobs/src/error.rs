@@ -101,8 +101,14 @@ impl BlobError {
         match self {
             // The others are what somebody said: no such thing, not allowed, not understood.
             BlobError::Bucket { source, .. } => matches!(**source, object_store::Error::Generic { .. }),
-            _ => self.is_full(),
+            _ => self.is_full() || self.is_out_of_files(),
         }
+    }
+
+    /// Whether this process, or the whole system, has no file descriptor left.
+    pub fn is_out_of_files(&self) -> bool {
+        // ENFILE and EMFILE, for which the standard library has no kind.
+        matches!(self, BlobError::File { source, .. } if matches!(source.raw_os_error(), Some(23 | 24)))
     }
 
     /// Whether the disk, or the account's share of it, is full.

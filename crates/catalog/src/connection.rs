@@ -7,6 +7,7 @@ use ::postgres::types::ToSql;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What one statement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,22 @@ pub(crate) struct Connection {
     database: Database,
     observer: Option<Observer>,
     failure: Option<Failure>,
+    doubt: Doubt,
+}
+
+/// Whether a commit was refused that may lie whole in SQLite's log all the same, because only its sync failed: a crash
+/// would bring it back. Shared by the connections of one catalog.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doubt(Arc<AtomicBool>);
+
+impl Doubt {
+    pub(crate) fn stands(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set(&self, doubt: bool) {
+        self.0.store(doubt, Ordering::SeqCst);
+    }
 }
 
 #[expect(clippy::large_enum_variant, reason = "there are a few dozen of them in a process")]
@@ -47,13 +64,18 @@ enum Database {
 }
 
 impl Connection {
-    pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>) -> Self {
-        Connection { database: Database::Sqlite(connection), observer, failure: None }
+    pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>, doubt: Doubt) -> Self {
+        Connection { database: Database::Sqlite(connection), observer, failure: None, doubt }
+    }
+
+    /// Whether what is read here may be undone by a crash: see [`Doubt`].
+    pub(crate) fn doubt(&self) -> &Doubt {
+        &self.doubt
     }
 
     pub(crate) fn postgres(client: ::postgres::Client, observer: Option<Observer>) -> Self {
         let database = Database::Postgres { client, prepared: HashMap::new() };
-        Connection { database, observer, failure: None }
+        Connection { database, observer, failure: None, doubt: Doubt::default() }
     }
 
     /// The failure of the statements since this was last asked.

@@ -39,6 +39,10 @@ pub enum CatalogError {
     /// The commit's answer was lost: it may or may not have happened.
     #[error("the connection broke during a commit")]
     CommitUnknown,
+    /// A commit was refused that a crash might bring back, since the disk failed; nothing is written until that is
+    /// ruled out.
+    #[error("the disk failed during a commit, and still does")]
+    InDoubt,
     /// The transaction was lost and could not be run again in the tries there are.
     #[error("the transaction was lost {0} times")]
     Lost(u32),
@@ -59,4 +63,28 @@ pub enum CatalogError {
     /// Another server uses the same database with files of its own.
     #[error("another server uses this database; files and several nodes do not go together")]
     TakenByAnother,
+}
+
+impl CatalogError {
+    /// Whether the disk of the embedded catalog is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            CatalogError::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            CatalogError::Postgres { .. }
+            | CatalogError::Address(_)
+            | CatalogError::Corrupt(_)
+            | CatalogError::Busy
+            | CatalogError::Closed
+            | CatalogError::Panicked
+            | CatalogError::CommitUnknown
+            | CatalogError::InDoubt
+            | CatalogError::Lost(_)
+            | CatalogError::Schema { .. }
+            | CatalogError::Thread(_)
+            | CatalogError::Folder(_)
+            | CatalogError::TakenByAnother => false,
+        }
+    }
 }

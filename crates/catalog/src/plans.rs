@@ -499,7 +499,8 @@ const REFERRED_TO: &[&Statement] = &[&accounts::INSERT_ACCOUNT, &robots::INSERT_
 fn stage() -> (tempfile::TempDir, rusqlite::Connection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.sqlite");
-    let mut connection = Connection::sqlite(rusqlite::Connection::open(&path).unwrap(), None);
+    let mut connection =
+        Connection::sqlite(rusqlite::Connection::open(&path).unwrap(), None, Default::default());
     migrate(&mut connection, Dialect::Sqlite).unwrap();
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();

@@ -3,18 +3,26 @@
 //! The writer takes the transactions that wait, runs each in a savepoint and commits once for all: 13,000
 //! durable transactions a second in place of 3,000 one by one. WAL with `synchronous=FULL`: a commit is on
 //! disk when it returns.
+//!
+//! A commit that fails because its log cannot be synced was refused, but its frames may lie in the log as a whole: a
+//! crash would bring it back. Bytes of blobs must not be changed meanwhile as if it had never been. So the catalog is
+//! in *doubt* until a commit of the writer's own has gone over those frames and is on disk; in doubt nothing else is
+//! written, and no upload session is given out.
 
 use crate::catalog::Job;
-use crate::connection::{Connection, Observer};
+use crate::connection::{Connection, Doubt, Observer};
 use crate::{CatalogError, schema};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::OpenFlags;
 use std::fs::File;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 /// Transactions in one commit. Bounds how long the first one waits for its answer.
 const BATCH_MAX: usize = 256;
+/// Between two tries to end a doubt when nobody writes.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) fn start(
     path: &Path,
@@ -23,13 +31,15 @@ pub(crate) fn start(
     reads: &Receiver<Box<dyn Job>>,
     writes: Receiver<Box<dyn Job>>,
 ) -> Result<(), CatalogError> {
-    let mut writer = open(path, observer, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let doubt = Doubt::default();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut writer = open(path, observer, &doubt, flags)?;
     schema::migrate(&mut writer, schema::Dialect::Sqlite)?;
     // The file's name is on disk only when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(CatalogError::Folder)?;
     for number in 0..readers {
-        let mut reader = open(path, observer, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut reader = open(path, observer, &doubt, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let reads = reads.clone();
         spawn(format!("catalog-read-{number}"), move || {
             while let Ok(job) = reads.recv() {
@@ -38,7 +48,15 @@ pub(crate) fn start(
         })?;
     }
     spawn("catalog-write".to_owned(), move || {
-        while let Ok(first) = writes.recv() {
+        loop {
+            let first = match next(&writes, &doubt) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    settled(&mut writer);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut batch = vec![first];
             batch.extend(writes.try_iter().take(BATCH_MAX - 1));
             write(&mut writer, batch);
@@ -46,14 +64,28 @@ pub(crate) fn start(
     })
 }
 
+/// The next transaction. In doubt it is not waited for: who only asks for a session would wait for ever.
+fn next(writes: &Receiver<Box<dyn Job>>, doubt: &Doubt) -> Result<Box<dyn Job>, RecvTimeoutError> {
+    if doubt.stands() {
+        writes.recv_timeout(SETTLE_PAUSE)
+    } else {
+        writes.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    }
+}
+
 pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<(), CatalogError> {
     thread::Builder::new().name(name).spawn(body).map(drop).map_err(CatalogError::Thread)
 }
 
-fn open(path: &Path, observer: Option<&Observer>, flags: OpenFlags) -> Result<Connection, CatalogError> {
+fn open(
+    path: &Path,
+    observer: Option<&Observer>,
+    doubt: &Doubt,
+    flags: OpenFlags,
+) -> Result<Connection, CatalogError> {
     let connection =
         bare(path, flags).map_err(|source| CatalogError::Sqlite { statement: "open", source })?;
-    Ok(Connection::sqlite(connection, observer.cloned()))
+    Ok(Connection::sqlite(connection, observer.cloned(), doubt.clone()))
 }
 
 fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
@@ -64,7 +96,8 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
     } else {
-        "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
+        // The last one reads: SQLite opens a log when it first reads, and then there may be no file descriptor left.
+        "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA schema_version;"
     };
     connection.execute_batch(pragmas)?;
     Ok(connection)
@@ -85,11 +118,14 @@ fn read(connection: &mut Connection, mut job: Box<dyn Job>) {
 }
 
 fn write(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
-    if !together(connection, &mut batch) {
+    if !settled(connection) {
+        batch.iter_mut().for_each(|job| job.fail(CatalogError::InDoubt));
+    } else if !together(connection, &mut batch) {
         // The whole transaction was lost (a full disk, a failed commit): each gets its own.
         for job in &mut batch {
             alone(connection, job.as_mut());
         }
+        settled(connection);
     }
     for job in batch {
         job.answer();
@@ -111,7 +147,29 @@ fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> bool {
             return lost(connection);
         }
     }
-    connection.batch("commit", "COMMIT").is_ok() || lost(connection)
+    commit(connection).is_ok() || lost(connection)
+}
+
+fn commit(connection: &mut Connection) -> Result<(), CatalogError> {
+    let done = connection.batch("commit", "COMMIT");
+    if done.is_err() {
+        connection.doubt().set(true);
+    }
+    done
+}
+
+/// Whether there is no doubt about what a crash would bring back. Otherwise a commit that changes nothing (the first
+/// page is written with the same number) goes over the frames of the one that failed: the checksums of what is left
+/// of it do not follow from it, so recovery ends there.
+fn settled(connection: &mut Connection) -> bool {
+    if !connection.doubt().stands() {
+        return true;
+    }
+    if connection.batch("settle", "BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT").is_err() {
+        return lost(connection);
+    }
+    connection.doubt().set(false);
+    true
 }
 
 /// Leaves no transaction open.
@@ -131,7 +189,7 @@ fn alone(connection: &mut Connection, job: &mut dyn Job) {
     }
     if !keeps(connection, job) {
         lost(connection);
-    } else if let Err(error) = connection.batch("commit", "COMMIT") {
+    } else if let Err(error) = commit(connection) {
         job.fail(error);
         lost(connection);
     }

@@ -162,13 +162,14 @@ fn micros(seconds: u64) -> Value<'static> {
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
-    /// The session of that name, if it is the caller's own and has not expired.
+    /// The session of that name, if it is the caller's own and has not expired. Who has it may change its bytes.
     pub fn upload(
         &mut self,
         may: &Granted<'tx, Push>,
         id: &str,
         now: Micros,
     ) -> Result<Option<Upload>, CatalogError> {
+        self.beyond_doubt()?;
         self.row(&UPLOAD, &[id.into(), may.package().0.into(), owner(may), now.0.into()], upload)
     }
 }

@@ -169,7 +169,7 @@ impl OciError {
 
     /// Ours: the log gets the chain, the client a sentence.
     pub(crate) fn fault(fault: &Fault) -> Self {
-        tracing::error!(error = fault as &dyn std::error::Error, "a request failed");
+        tracing::error!(error = fault.chain(), "a request failed");
         if fault.passes() {
             let message = "the server cannot do this right now; try again in a moment";
             OciError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)

@@ -169,14 +169,14 @@ impl ApiError {
     /// Ours: the log gets the chain, the client a sentence.
     pub(crate) fn fault(fault: &Fault) -> Self {
         if fault.passes() {
-            tracing::warn!(error = fault as &dyn std::error::Error, "a request failed for now");
+            tracing::warn!(error = fault.chain(), "a request failed for now");
             return ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Service unavailable; try again in a moment.",
             )
             .header(RETRY_AFTER, "1");
         }
-        tracing::error!(error = fault as &dyn std::error::Error, "a request failed");
+        tracing::error!(error = fault.chain(), "a request failed");
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Server Error. The server's log has the reason.")
     }
 

@@ -26,12 +26,30 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What we were doing and why it failed, for one field of the log: its JSON form shows no sources by itself.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
     /// Whether the same request may succeed in a while.
     pub fn passes(&self) -> bool {
         match self {
-            Fault::Catalog(CatalogError::Busy | CatalogError::Lost(_) | CatalogError::CommitUnknown) => true,
+            Fault::Catalog(
+                CatalogError::Busy
+                | CatalogError::Lost(_)
+                | CatalogError::CommitUnknown
+                | CatalogError::InDoubt,
+            ) => true,
+            Fault::Catalog(error) => error.is_full(),
             Fault::Blobs(error) => error.passes(),
-            Fault::Catalog(_) | Fault::Signing(_) | Fault::Random | Fault::Ended => false,
+            Fault::Signing(_) | Fault::Random | Fault::Ended => false,
         }
     }
 }

@@ -28,7 +28,7 @@ where
     if let Some(retyped) = pushed.retyped {
         let reached = tx.reached(may, &rules, pushed.version)?;
         let end = decide_version_end(may, &rules, reached)?;
-        tx.retype_version(may, &end, retyped, new)?;
+        tx.retype_version(may, &end, retyped, new, now)?;
     }
     for tag in tags {
         let at = tx.tag_at(may, tag)?;

@@ -25,11 +25,11 @@ const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQL
 fn writer(prepare: impl FnOnce(&mut rusqlite::Connection)) -> (TempDir, Connection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.sqlite");
-    let mut connection = open(&path, None, WRITER).unwrap();
+    let mut connection = open(&path, None, &Doubt::default(), WRITER).unwrap();
     schema::migrate(&mut connection, schema::Dialect::Sqlite).unwrap();
     let mut bare = bare(&path, WRITER).unwrap();
     prepare(&mut bare);
-    (folder, Connection::sqlite(bare, None))
+    (folder, Connection::sqlite(bare, None, Doubt::default()))
 }
 
 /// Lets the commits fail whose numbers, from 0 on, are listed.
@@ -150,7 +150,7 @@ fn a_commit_is_on_disk_when_it_returns() {
 fn a_reader_cannot_write() {
     let (folder, _connection) = writer(|_| {});
     let path = folder.path().join("catalog.sqlite");
-    let mut reader = open(&path, None, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut reader = open(&path, None, &Doubt::default(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     assert!(reader.batch("write", "INSERT INTO settings VALUES ('a', 'b')").is_err());
     assert_eq!(text(&mut reader, &NAMES), Vec::<String>::new());
 }
@@ -268,6 +268,20 @@ fn no_answer_leaves_before_its_commit() {
     write(&mut connection, vec![act(Fate::Refused, heard.clone()), act(Fate::Good, Arc::default())]);
     assert!(heard.answer.lock().unwrap().is_some());
     assert_eq!(early.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_commit_that_may_come_back_is_written_over_before_anything_else() {
+    // The shared commit, the single one, and the first try to write over them.
+    let (_folder, mut connection) = failing(&[0, 1, 2, 3]);
+    let refused = run(&mut connection, &[Fate::Good]);
+    assert!(matches!(refused[0].1, Err(CatalogError::Sqlite { statement: "commit", .. })), "{refused:?}");
+    assert!(connection.doubt().stands(), "the fourth commit is the next batch's");
+    let refused = run(&mut connection, &[Fate::Good]);
+    assert!(matches!(refused[0].1, Err(CatalogError::InDoubt)), "{refused:?}");
+    assert_eq!(refused[0].2, 0, "nothing runs on what may be undone");
+    assert_eq!(acknowledged(&run(&mut connection, &[Fate::Good])), ["n00"]);
+    assert!(!connection.doubt().stands());
 }
 
 #[test]

@@ -338,7 +338,7 @@ pub(crate) fn put<'tx>(
     let pushed = tx.put_manifest(may, manifest, now)?;
     if let Some(retyped) = pushed.retyped {
         let end = may_end(tx, may, pushed.version)?;
-        tx.retype_version(may, &end, retyped, manifest)?;
+        tx.retype_version(may, &end, retyped, manifest, now)?;
     }
     Ok(pushed)
 }
