@@ -290,6 +290,13 @@ impl House {
         self.database.as_ref().map(|database| database.url.as_str())
     }
 
+    /// A variable of the program's environment that this house was given.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let found = self.plan.environment.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The process id of the program.
     ///
     /// # Panics

@@ -73,8 +73,8 @@ pub use referrers::Referrer;
 pub use repositories::{
     Affiliation, Affiliations, Collaborator, Repository, RepositoryOwner, RepositoryRecord,
 };
-pub use reviews::{Claimed, Kind as ReviewKind, Waiting};
 pub use retention::{DuePolicy, NewRetention, PruneRow, RetentionRecord};
+pub use reviews::{Claimed, Kind as ReviewKind, Waiting};
 pub use robots::Robot;
 pub use rules::{NewTagRule, TagRuleRecord};
 pub use tags::{Pulls, TagRow};

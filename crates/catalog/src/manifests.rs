@@ -4,7 +4,9 @@ use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::tags::about_the_same;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId};
+use packhouse_access::{
+    Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId,
+};
 use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
 
 /// A manifest to store.

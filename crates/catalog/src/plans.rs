@@ -11,8 +11,8 @@ use crate::sql::Statement;
 use crate::test_database::Database;
 use crate::{
     accounts, blobs, collection, devices, downloads, facts, jobs, links, manifests, organizations,
-    package_access, package_records, packages, parts, referrers, repositories, retention, reviews, robots, rules,
-    settings, tags, teams, tokens, trash, uploads, usage, versions,
+    package_access, package_records, packages, parts, referrers, repositories, retention, reviews, robots,
+    rules, settings, tags, teams, tokens, trash, uploads, usage, versions,
 };
 use std::collections::BTreeSet;
 

@@ -62,6 +62,8 @@ pub struct PruneRow {
     pub pushed_at: Option<Micros>,
     /// When it was pulled last.
     pub pulled_at: Option<Micros>,
+    /// Until when it stays for a client that was told of it ([`WriteTx::pin_version`]).
+    pub pinned_until: Micros,
     /// Whether it is an untagged part of another version.
     pub part: bool,
     /// The tags that point at it.
@@ -113,12 +115,12 @@ statement!(
 );
 statement!(
     PRUNE_ROWS,
-    "SELECT id, digest, created_at, last_pulled_at, part FROM versions
+    "SELECT id, digest, created_at, last_pulled_at, part, pinned_until FROM versions
      WHERE package_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3"
 );
 statement!(
     PRUNE_ROW,
-    "SELECT id, digest, created_at, last_pulled_at, part FROM versions
+    "SELECT id, digest, created_at, last_pulled_at, part, pinned_until FROM versions
      WHERE id = $2 AND package_id = $1 AND deleted_at IS NULL"
 );
 statement!(
@@ -159,6 +161,7 @@ fn prune_row(row: &Row<'_>) -> Result<PruneRow, CatalogError> {
         pushed_at: Some(row.int(2)?).filter(|at| *at > 0).map(Micros),
         pulled_at: row.int_or_null(3)?.map(Micros),
         part: row.int(4)? != 0,
+        pinned_until: Micros(row.int(5)?),
         tags: Vec::new(),
         wholes: Vec::new(),
     })

@@ -1,8 +1,8 @@
 //! Collection: what nothing needs goes, in its time, and nothing else does.
 
 use crate::house::{
-    Actor, Fault, House, PIN_SECONDS, caller, collector, image, index, may, may_change, on_every_database,
-    sha256,
+    Actor, Fault, House, PIN_SECONDS, caller, collector, delete_package, delete_version, image, index, may,
+    may_change, on_every_database, restore_version, sha256, unlink_blob,
 };
 use packhouse_access::{Delete, PackageId, Pull, Push, Restore, decide};
 use packhouse_catalog::{Judgement, Micros, Presented, Removed, ReviewKind};
@@ -97,7 +97,7 @@ fn delete(house: &House, by: &Actor, path: &'static str, digest: Digest) {
     let (now, shows) = (house.now(), by.shows.clone());
     let deleted = house.write(move |tx| {
         let may = may_change::<Delete>(tx, &shows, path)?;
-        Ok(tx.delete_version(&may, &digest, now)?)
+        delete_version(tx, &may, &digest, now)
     });
     assert!(deleted.unwrap());
 }
@@ -227,7 +227,7 @@ fn what_was_restored_is_not_removed(house: &House) {
             let (deleted, again) =
                 tx.version_to_restore(&may, packhouse_access::VersionId(version))?.unwrap();
             assert!(!again);
-            Ok(tx.restore_version(&may, &deleted, now)?)
+            restore_version(tx, &may, &deleted, now)
         })
         .unwrap();
     assert_eq!(collect(house, after_restoring(house)), Vec::<String>::new());
@@ -305,7 +305,7 @@ fn a_blob_taken_out_can_come_back_until_its_time_is_over(house: &House) {
     house
         .write(move |tx| {
             let may = may_change::<Delete>(tx, &shows, "mona/tool")?;
-            Ok(tx.unlink_blob(&may, &digest, now)?)
+            unlink_blob(tx, &may, &digest, now)
         })
         .unwrap();
     assert_eq!(collect(house, now.plus_seconds(KEPT_SECONDS - 10)), Vec::<String>::new());
@@ -334,7 +334,7 @@ fn a_deleted_package_goes_with_everything_of_it(house: &House) {
             let may = may_change::<Push>(tx, &shows, "mona/tool")?;
             tx.begin_upload(&may, "open", &key, &[], now, now.plus_seconds(1_000_000))?;
             let may = may_change::<Delete>(tx, &shows, "mona/tool")?;
-            Ok(tx.delete_package(&may, now)?)
+            delete_package(tx, &may, now)
         })
         .unwrap();
     assert_eq!(collect(house, now.plus_seconds(KEPT_SECONDS - 10)), Vec::<String>::new());
@@ -367,7 +367,8 @@ fn the_packages_of_a_deleted_organization_go(house: &House) {
             let caller = caller(tx, &shows)?;
             let facts = tx.namespace_facts(&caller, "octo")?;
             let may = packhouse_access::decide_namespace::<packhouse_access::Govern>(&facts)?;
-            Ok(tx.delete_organization(&may, now)?)
+            let end = packhouse_access::decide_account_end(&may, tx.survey_account(&may)?)?;
+            Ok(tx.delete_organization(&may, &end, now)?)
         })
         .unwrap();
     let later = after_restoring(house);

@@ -6,7 +6,10 @@
 
 use crate::collection::collect;
 use crate::database::{Database, wait_for, waiting};
-use crate::house::{Actor, Done, House, PIN_SECONDS, collector, image, may, may_change, sha256};
+use crate::house::{
+    Actor, Done, House, PIN_SECONDS, collector, delete_version, image, may, may_change, restore_version,
+    sha256, unlink_blob,
+};
 use packhouse_access::{Delete, PackageId, Pull, Push, Restore, VersionId, decide};
 use packhouse_catalog::{Claimed, Finished, Judgement, Micros, ReviewKind, Work, WriteTx};
 use std::cell::Cell;
@@ -220,7 +223,7 @@ impl Stage<'_> {
         let digest = sha256(&self.layer());
         Box::new(move |tx| {
             let may = may_change::<Delete>(tx, &shows, &path)?;
-            Ok(tx.unlink_blob(&may, &digest, now)?)
+            unlink_blob(tx, &may, &digest, now)
         })
     }
 
@@ -232,7 +235,7 @@ impl Stage<'_> {
             let Some((deleted, false)) = tx.version_to_restore(&may, VersionId(version))? else {
                 return Ok(false);
             };
-            tx.restore_version(&may, &deleted, now)?;
+            restore_version(tx, &may, &deleted, now)?;
             Ok(true)
         })
     }
@@ -242,7 +245,7 @@ impl Stage<'_> {
         let digest = image(&self.layer(), &[]).build().digest;
         Box::new(move |tx| {
             let may = may_change::<Delete>(tx, &shows, &path)?;
-            Ok(tx.delete_version(&may, &digest, now)?)
+            delete_version(tx, &may, &digest, now)
         })
     }
 

@@ -14,6 +14,8 @@ use std::fmt;
 pub enum Why {
     /// A rule about tags holds it: the sentence.
     Held(String),
+    /// A client that may push was told lately that it is there, or that a part of it is.
+    Promised,
     /// When it was pushed is not known.
     UnknownAge,
     /// It was pushed lately.
@@ -42,6 +44,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Held(why) => f.write_str(why),
+            Why::Promised => f.write_str("a client that pushes was told of it lately"),
             Why::UnknownAge => f.write_str("the time of its push is not known"),
             Why::Newer => f.write_str("keep newer"),
             Why::Pulled => f.write_str("keep pulled"),
@@ -78,15 +81,37 @@ pub(crate) fn judge(
     now: Micros,
 ) -> Vec<Verdict> {
     let mut newest = Newest { left: policy.keep_last.unwrap_or(0), last: None };
+    let promised = promised(rows, now);
     let mut verdicts: Vec<Verdict> = rows
         .iter()
         .map(|row| {
-            let (drop, why) = alone(policy, tags, row, &held, &mut newest, now);
+            let (drop, why) = match promised.contains(&row.id) {
+                true => (false, Why::Promised),
+                false => alone(policy, tags, row, &held, &mut newest, now),
+            };
             Verdict { id: row.id, drop, why }
         })
         .collect();
     follow(rows, &mut verdicts);
     verdicts
+}
+
+/// What a client was told of lately, and what that is a part of.
+fn promised(rows: &[PruneRow], now: Micros) -> HashSet<VersionId> {
+    let mut promised = HashSet::new();
+    let mut level: Vec<VersionId> =
+        rows.iter().filter(|row| row.pinned_until > now).map(|row| row.id).collect();
+    let wholes: HashMap<VersionId, &[VersionId]> = if level.is_empty() {
+        HashMap::new()
+    } else {
+        rows.iter().map(|row| (row.id, &*row.wholes)).collect()
+    };
+    while let Some(id) = level.pop() {
+        if promised.insert(id) {
+            level.extend(wholes.get(&id).copied().unwrap_or_default());
+        }
+    }
+    promised
 }
 
 /// Counts down the newest versions.

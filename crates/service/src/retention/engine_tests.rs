@@ -13,6 +13,7 @@ fn row(id: i64, days_old: u64, tags: &[&str]) -> PruneRow {
         digest: Digest::of(Algorithm::Sha256, &id.to_be_bytes()),
         pushed_at: Some(NOW.minus_seconds(days_old * DAY)),
         pulled_at: None,
+        pinned_until: Micros(0),
         part: false,
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
         wholes: Vec::new(),
@@ -184,6 +185,7 @@ fn packages() -> impl Strategy<Value = Vec<PruneRow>> {
                     digest: Digest::of(Algorithm::Sha256, &at.to_be_bytes()),
                     pushed_at: pushed.map(|days| NOW.minus_seconds(days * DAY)),
                     pulled_at: pulled.map(|days| NOW.minus_seconds(days * DAY)),
+                    pinned_until: Micros(0),
                     part: tags.is_empty() && !wholes.is_empty(),
                     tags: tags.into_iter().map(str::to_owned).collect(),
                     wholes,
@@ -256,4 +258,14 @@ proptest! {
             prop_assert!(!gone.contains(&row.id), "{row:?}");
         }
     }
+}
+
+#[test]
+fn what_a_client_was_told_of_stays_with_its_whole() {
+    let policy = Policy { drop_rest: true, ..Policy::default() };
+    let told = |row: PruneRow| PruneRow { pinned_until: NOW.plus_seconds(60), ..row };
+    let rows = [row(9, 100, &["old"]), told(part(8, 9, row(8, 100, &[]))), row(7, 100, &["older"])];
+    assert_eq!(dropped(&policy, &rows), HashSet::from([VersionId(7)]));
+    let over = rows.map(|row| PruneRow { pinned_until: NOW, ..row });
+    assert_eq!(dropped(&policy, &over).len(), 3);
 }
