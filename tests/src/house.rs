@@ -341,6 +341,22 @@ impl House {
     /// When it is running, or does not get ready.
     #[track_caller]
     pub fn open(&mut self) {
+        let server = self.launch();
+        self.get_ready(server);
+    }
+
+    /// Starts several at once, as a deployment does with the nodes of one registry.
+    #[track_caller]
+    pub fn open_together(houses: &mut [&mut House]) {
+        // All from this thread: the programs end with the thread that started them.
+        let servers: Vec<Daemon> = houses.iter_mut().map(|house| house.launch()).collect();
+        for (house, server) in houses.iter_mut().zip(servers) {
+            house.get_ready(server);
+        }
+    }
+
+    #[track_caller]
+    fn launch(&mut self) -> Daemon {
         assert!(self.server.is_none(), "the house is open");
         self.said = Arc::default();
         let mut server = Daemon::start_piped(&self.serve().into_command(), &self.log_file());
@@ -351,6 +367,11 @@ impl House {
                 said.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
+        server
+    }
+
+    #[track_caller]
+    fn get_ready(&mut self, mut server: Daemon) {
         let url = until("the line `listening on …`", READY, || {
             server.must_be_running();
             self.words().iter().find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()))

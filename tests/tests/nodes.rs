@@ -7,11 +7,12 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use packhouse_tests::image::{random, sha256};
-use packhouse_tests::{Caller, Catalog, House, Image, Parcel as _, Program, Store, User, tool, until};
+use packhouse_tests::image::{Parcel as _, random, sha256};
+use packhouse_tests::{Caller, Catalog, House, Image, Program, Store, User, tool, until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const UPLOADS: &str = "/v2/mona/app/blobs/uploads/";
@@ -159,10 +160,7 @@ fn two_nodes_one_stands_still_and_loses_its_lease() {
 fn two_nodes_that_start_at_once_have_one_administrator() {
     let mut first = House::builder().catalog(Catalog::Postgres).store(Store::S3).prepare();
     let mut second = first.node();
-    std::thread::scope(|scope| {
-        scope.spawn(|| first.open());
-        scope.spawn(|| second.open());
-    });
+    House::open_together(&mut [&mut first, &mut second]);
     let made =
         [&first, &second].map(|house| house.words().iter().filter(|line| line.starts_with("phr_")).count());
     assert_eq!(made.iter().sum::<usize>(), 1, "{made:?}");
@@ -234,4 +232,102 @@ fn skopeo_is_sent_to_the_bucket() {
         .succeeds();
     let copied = std::fs::read(desk.path().join("image").join(layer.digest.trim_start_matches("sha256:")));
     assert!(copied.unwrap() == layer.bytes, "skopeo got other bytes");
+}
+
+/// A wire to a service that can be cut, and mended.
+struct Wire {
+    address: String,
+    /// None while it is cut.
+    ends: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Wire {
+    fn to(service: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Self {
+            address: listener.local_addr().unwrap().to_string(),
+            ends: Arc::new(Mutex::new(Some(Vec::new()))),
+        };
+        let (ends, service) = (Arc::clone(&wire.ends), service.to_owned());
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                // Held until both ends are noted, so that a cut misses none.
+                let mut ends = ends.lock().unwrap();
+                if let (Some(ends), Ok(far)) = (ends.as_mut(), TcpStream::connect(&service)) {
+                    ends.extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                    let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                    std::thread::spawn(move || pour(far, back));
+                    std::thread::spawn(move || pour(near, forth));
+                }
+            }
+        });
+        wire
+    }
+
+    fn cut(&self) {
+        for end in self.ends.lock().unwrap().take().into_iter().flatten() {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        *self.ends.lock().unwrap() = Some(Vec::new());
+    }
+}
+
+fn pour(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// `host:port` of a URL.
+fn place(url: &str) -> &str {
+    let rest = url.split_once("://").unwrap().1;
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    rest.split('/').next().unwrap()
+}
+
+/// What a node does while one of its services is away, and after it.
+#[track_caller]
+fn is_cut_off(first: &House, mut second: House, wire: &Wire) {
+    let mona = first.user("mona");
+    second.open();
+    let (whole, cut_off) = (first.caller(&mona), second.caller(&mona));
+    let before = Image::random(100_000);
+    cut_off.push("mona/app", "v1", &before);
+
+    wire.cut();
+    until("503 from /readyz", WAIT, || cut_off.try_get("/readyz").filter(|answer| answer.status == 503));
+    let blob = random(1_000);
+    let put = format!("{UPLOADS}?digest={}", sha256(&blob));
+    let refused = cut_off.send_bytes("POST", &put, BYTES, &blob);
+    assert_eq!(refused.status, 503, "{refused}");
+    assert!(refused.header("retry-after").is_some(), "it says when to come back: {refused}");
+    // The process lives, and the other node does not mind.
+    assert_eq!(cut_off.get("/healthz").status, 200);
+    assert_eq!(whole.get("/readyz").status, 200);
+    assert_eq!(whole.send_bytes("POST", &put, BYTES, &blob).status, 201);
+
+    wire.mend();
+    until("200 from /readyz", WAIT, || cut_off.try_get("/readyz").filter(|answer| answer.status == 200));
+    assert_eq!(cut_off.contents("mona/app", "v1"), before.contents());
+    cut_off.push("mona/app", "v2", &Image::random(100_000));
+}
+
+#[test]
+fn two_nodes_one_is_cut_from_the_bucket() {
+    let first = on_both();
+    let endpoint = std::env::var("PACKHOUSE_TEST_S3_ENDPOINT").unwrap();
+    let wire = Wire::to(place(&endpoint));
+    let second = first.node_with(&[("PACKHOUSE_S3_ENDPOINT", &format!("http://{}", wire.address))]);
+    is_cut_off(&first, second, &wire);
+}
+
+#[test]
+fn two_nodes_one_is_cut_from_the_database() {
+    let first = on_both();
+    let url = first.database_url().unwrap().to_owned();
+    let wire = Wire::to(place(&url));
+    let second = first.node_with(&[("PACKHOUSE_DATABASE_URL", &url.replace(place(&url), &wire.address))]);
+    is_cut_off(&first, second, &wire);
 }

@@ -154,8 +154,8 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Service, Option<FirstStart>), StartError> {
-        let found = store.identity().await?;
-        let fresh = new_identity()?;
+        // Before the first token is made: a store that cannot be named now must not cost it.
+        belong_together(&catalog, &store).await?;
         let now = clock.now();
         let token = Secret::random()?;
         let mut key = vec![0_u8; KEY_BYTES + 8];
@@ -165,20 +165,16 @@ impl Service {
         let key = SigningKey { name, private_key: key[..KEY_BYTES].to_vec() };
         let settings = Arc::new(settings);
         let wanted = Arc::clone(&settings);
-        let (identity, keys, first) = catalog
+        let (keys, first) = catalog
             .write(move |tx| {
                 tx.lock_settings()?;
-                let identity = belong_together(tx, found.as_deref(), &fresh)?;
                 if tx.signing_keys()?.is_empty() {
                     tx.create_signing_key(&key, now)?;
                 }
                 let first = first_start(tx, &wanted, &token, now)?;
-                Ok::<_, StartError>((identity, tx.signing_keys()?, first))
+                Ok::<_, StartError>((tx.signing_keys()?, first))
             })
             .await?;
-        if let Naming::Adopt(identity) = identity {
-            name_store(&catalog, &store, identity).await?;
-        }
         let service = Service {
             catalog,
             store,
@@ -210,8 +206,27 @@ enum Naming {
     Adopt(String),
 }
 
+/// Catalog and store know each other by the store's name; at the first start they are told it.
+async fn belong_together(catalog: &Catalog, store: &BlobStore) -> Result<(), StartError> {
+    let mut again = true;
+    loop {
+        let (found, fresh) = (store.identity().await?, new_identity()?);
+        let naming = catalog.write(move |tx| {
+            tx.lock_settings()?;
+            naming(tx, found.as_deref(), &fresh)
+        });
+        match naming.await {
+            Ok(Naming::Known) => return Ok(()),
+            Ok(Naming::Adopt(identity)) => return name_store(catalog, store, identity).await,
+            // Another node's first start may have named the store since we looked.
+            Err(StartError::OtherStore { found: None, .. }) if again => again = false,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Decided where one start at a time decides: of two first starts at once, the second takes the first one's name.
-fn belong_together(tx: &mut WriteTx<'_, '_>, found: Option<&str>, fresh: &str) -> Result<Naming, StartError> {
+fn naming(tx: &mut WriteTx<'_, '_>, found: Option<&str>, fresh: &str) -> Result<Naming, StartError> {
     match (tx.setting(STORE)?, found) {
         (Some(known), Some(found)) if known == found => Ok(Naming::Known),
         (Some(known), None) if tx.setting(NAMING)?.as_deref() == Some("yes") => Ok(Naming::Adopt(known)),

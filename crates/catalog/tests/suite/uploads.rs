@@ -2,7 +2,7 @@
 
 use crate::house::{Actor, Fault, House, collector, may, may_change, on_every_database, sha256};
 use packhouse_access::{Pull, Push, Role, Visibility};
-use packhouse_catalog::{CatalogError, Finished, Micros, Upload};
+use packhouse_catalog::{CatalogError, Finished, Leased, Micros, Placed, TrashedKey, Upload};
 use packhouse_oci::{Algorithm, Digest};
 
 on_every_database!(
@@ -20,6 +20,15 @@ on_every_database!(
     expired_sessions_are_ended_in_bounded_bites,
     an_expired_finished_session_trashes_nothing,
     blobs_of_both_algorithms_and_of_no_bytes_are_kept,
+    a_lease_is_ones_alone_until_it_is_given_back_or_runs_out,
+    a_lease_is_the_accounts_alone,
+    what_an_older_lease_brings_is_refused,
+    a_part_gives_the_lease_back,
+    a_refused_request_leaves_no_gap_in_the_numbers,
+    what_the_store_recorded_follows_a_session_into_the_trash,
+    a_session_names_no_bytes_but_its_own,
+    a_blob_may_lie_under_a_key_that_its_store_chose,
+    only_a_worker_walks_through_the_store,
 );
 
 const PATH: &str = "mona/tool";
@@ -310,4 +319,188 @@ fn blobs_of_both_algorithms_and_of_no_bytes_are_kept(house: &House) {
     }
     // The same bytes under two names are two blobs: each is verified by its own algorithm.
     assert_eq!(house.number("SELECT count(*) FROM blobs"), 2);
+}
+
+fn lease(house: &House, by: &Actor, id: &'static str, seconds: u64) -> Option<Leased> {
+    let shows = by.shows.clone();
+    let leased = house.write(move |tx| {
+        let may = may_change::<Push>(tx, &shows, PATH)?;
+        Ok(tx.lease_upload(&may, id, Micros(20), seconds)?)
+    });
+    leased.unwrap()
+}
+
+#[track_caller]
+fn taken(leased: Option<Leased>) -> Upload {
+    match leased {
+        Some(Leased::Taken(upload)) => upload,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn release(house: &House, held: &Upload, wrote: bool) {
+    let held = held.clone();
+    house.write(move |tx| Ok(tx.release_lease(&held, wrote)?)).unwrap();
+}
+
+fn renew(house: &House, held: &Upload) -> bool {
+    let held = held.clone();
+    house.write(move |tx| Ok(tx.renew_lease(&held, Micros(20), 1_000, Micros(900))?)).unwrap()
+}
+
+fn keep(house: &House, by: &Actor, before: &Upload, state: &[u8], left: &[String]) -> Result<bool, Fault> {
+    let (shows, before) = (by.shows.clone(), before.clone());
+    let placed =
+        Placed { store_state: state.to_vec(), key: before.storage_key().to_owned(), left: left.to_vec() };
+    house.write(move |tx| {
+        let may = may_change::<Push>(tx, &shows, PATH)?;
+        Ok(tx.keep_placed(&may, &before, &placed, Micros(30))?)
+    })
+}
+
+fn trash(house: &House) -> Vec<TrashedKey> {
+    house
+        .write(move |tx| {
+            let may = collector(tx)?;
+            Ok(tx.trash_due(&may, Micros(i64::MAX), 100)?)
+        })
+        .unwrap()
+}
+
+fn a_lease_is_ones_alone_until_it_is_given_back_or_runs_out(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    let begun = begin(house, &mona, "one", 1_000);
+    assert_eq!(begun.epoch(), 0);
+    let first = taken(lease(house, &mona, "one", 1_000));
+    assert_eq!(first.epoch(), 1);
+    assert_eq!(lease(house, &mona, "one", 1_000), Some(Leased::Held));
+    release(house, &first, true);
+    // One that runs out at once.
+    let second = taken(lease(house, &mona, "one", 0));
+    assert_eq!(second.epoch(), 2);
+    let third = taken(lease(house, &mona, "one", 1_000));
+    assert_eq!(third.epoch(), 3);
+    // The second is nobody's any more: neither held on nor given back.
+    assert!(!renew(house, &second));
+    release(house, &second, true);
+    assert_eq!(lease(house, &mona, "one", 1_000), Some(Leased::Held));
+    assert!(renew(house, &third));
+    assert_eq!(lease(house, &mona, "none", 1_000), None);
+    assert!(finish(house, &mona, &third, sha256("x"), 1));
+    assert!(matches!(lease(house, &mona, "one", 1_000), Some(Leased::Finished(_))));
+}
+
+fn a_lease_is_the_accounts_alone(house: &House) {
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    house.package(&mona, PATH);
+    house.grant(PATH, &hubot, Role::Write);
+    begin(house, &mona, "one", 1_000);
+    assert_eq!(lease(house, &hubot, "one", 1_000), None);
+    taken(lease(house, &mona, "one", 1_000));
+}
+
+fn what_an_older_lease_brings_is_refused(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    begin(house, &mona, "one", 1_000);
+    let old = taken(lease(house, &mona, "one", 0));
+    let new = taken(lease(house, &mona, "one", 1_000));
+    assert!(!record(house, &mona, &old, 5, 1_000));
+    assert!(!finish(house, &mona, &old, sha256("x"), 1));
+    assert!(!keep(house, &mona, &old, b"old", &[]).unwrap());
+    let found = find(house, &mona, PATH, "one", 30).unwrap();
+    assert_eq!((found.received, found.store_state()), (0, &b""[..]));
+    assert!(keep(house, &mona, &new, b"new", &[]).unwrap());
+    assert!(record(house, &mona, &new, 5, 1_000));
+    assert_eq!(find(house, &mona, PATH, "one", 30).unwrap().store_state(), b"new");
+}
+
+fn a_part_gives_the_lease_back(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    begin(house, &mona, "one", 1_000);
+    let held = taken(lease(house, &mona, "one", 1_000));
+    assert!(record(house, &mona, &held, 5, 1_000));
+    assert!(!renew(house, &held), "it is over");
+    assert_eq!(taken(lease(house, &mona, "one", 1_000)).epoch(), 2);
+}
+
+fn a_refused_request_leaves_no_gap_in_the_numbers(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    begin(house, &mona, "one", 1_000);
+    for _ in 0..3 {
+        let held = taken(lease(house, &mona, "one", 1_000));
+        assert_eq!(held.epoch(), 1);
+        release(house, &held, false);
+    }
+}
+
+fn what_the_store_recorded_follows_a_session_into_the_trash(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    let cancelled = begin(house, &mona, "one", 1_000);
+    let expired = begin(house, &mona, "two", 100);
+    let untouched = begin(house, &mona, "three", 100);
+    for id in ["one", "two"] {
+        let held = taken(lease(house, &mona, id, 1_000));
+        assert!(keep(house, &mona, &held, id.as_bytes(), &[]).unwrap());
+    }
+    assert!(cancel(house, &mona, "one"));
+    assert_eq!(end_expired(house, 200, 10), 2);
+    let mut found: Vec<(String, Vec<u8>, u64)> = trash(house)
+        .iter()
+        .map(|key| (key.storage_key().to_owned(), key.store_state().to_vec(), key.epoch()))
+        .collect();
+    found.sort();
+    let mut expected = vec![
+        (cancelled.storage_key().to_owned(), b"one".to_vec(), 1),
+        (expired.storage_key().to_owned(), b"two".to_vec(), 1),
+        (untouched.storage_key().to_owned(), Vec::new(), 0),
+    ];
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+fn a_session_names_no_bytes_but_its_own(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    let other = begin(house, &mona, "two", 1_000);
+    begin(house, &mona, "one", 1_000);
+    let held = taken(lease(house, &mona, "one", 1_000));
+    let own = format!("{}.1", held.storage_key());
+    assert!(keep(house, &mona, &held, b"x", std::slice::from_ref(&own)).unwrap());
+    for foreign in [other.storage_key().to_owned(), String::new(), format!("{}1", held.storage_key())] {
+        assert!(keep(house, &mona, &held, b"x", std::slice::from_ref(&foreign)).is_err(), "{foreign}");
+        assert!(held.clone().placed_at(&foreign).is_err(), "{foreign}");
+    }
+    let trashed: Vec<String> = trash(house).iter().map(|key| key.storage_key().to_owned()).collect();
+    assert_eq!(trashed, [own]);
+}
+
+fn a_blob_may_lie_under_a_key_that_its_store_chose(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    begin(house, &mona, "one", 1_000);
+    let held = taken(lease(house, &mona, "one", 1_000));
+    let key = format!("{}.1", held.storage_key());
+    let digest = sha256("x");
+    assert!(finish(house, &mona, &held.placed_at(&key).unwrap(), digest, 1));
+    let shows = mona.shows.clone();
+    let blob = house.read(move |tx| {
+        let may = may::<Pull>(tx, &shows, PATH)?;
+        Ok(tx.blob(&may, &digest)?)
+    });
+    assert_eq!(blob.unwrap().unwrap().storage_key(), key);
+}
+
+fn only_a_worker_walks_through_the_store(house: &House) {
+    house
+        .write(|tx| {
+            let may = collector(tx)?;
+            let _walk = tx.store_walk(&may);
+            Ok(())
+        })
+        .unwrap();
 }

@@ -269,3 +269,45 @@ fn the_documentation_has_the_table_of_the_code() {
         "docs/configuration.md is stale: put the output of `packhouse config reference` between its marks"
     );
 }
+
+#[test]
+fn a_bucket_takes_the_place_of_files() {
+    assert!(load(inputs(&[], &[("PACKHOUSE_S3_REGION", "garage")], None)).unwrap().config.s3.is_none());
+    let (_folder, path) = file(
+        "layer_bytes_max = 1000\n[s3]\nbucket = 'packs'\nendpoint = 'http://127.0.0.1:3900/'\nprefix = '/a/b'\n\
+         access_key = 'key'\nredirect = 'on'\npath_style = 'off'\n",
+    );
+    let loaded = load(inputs(&[], &[("PACKHOUSE_S3_SECRET_KEY", "hush")], Some(&path)));
+    assert!(loaded.is_err(), "a prefix does not begin with a slash");
+    let environment = [("PACKHOUSE_S3_SECRET_KEY", "hush"), ("PACKHOUSE_S3_PREFIX", "a/b")];
+    let loaded = load(inputs(&[], &environment, Some(&path))).unwrap();
+    let bucket = loaded.config.s3.unwrap();
+    assert_eq!(bucket.endpoint.as_deref(), Some("http://127.0.0.1:3900"));
+    assert_eq!((bucket.prefix.as_str(), bucket.region.as_str()), ("a/b/", "us-east-1"));
+    assert_eq!((bucket.redirect, bucket.path_style), (Some(Duration::from_secs(1200)), false));
+    assert_eq!((bucket.part_bytes, bucket.layer_bytes_max), (8 << 20, 1000));
+    assert!(!format!("{:?} {:?}", bucket, loaded.rows).contains("hush"));
+}
+
+#[test]
+fn a_key_of_a_bucket_and_its_secret_belong_together() {
+    assert_eq!(
+        refusal(&[("PACKHOUSE_S3_ACCESS_KEY", "key")]),
+        "`s3.access_key` (PACKHOUSE_S3_ACCESS_KEY) needs `s3.secret_key` too; give both, or none to have them found as \
+         AWS's programs do"
+    );
+    let wrong = refusal(&[("PACKHOUSE_S3_SECRET_KEY", "a secret")]);
+    assert!(
+        wrong.starts_with("`s3.secret_key` (PACKHOUSE_S3_SECRET_KEY): ") && !wrong.contains("a secret"),
+        "{wrong}"
+    );
+    for (variable, value) in [
+        ("PACKHOUSE_S3_BUCKET", "No"),
+        ("PACKHOUSE_S3_ENDPOINT", "127.0.0.1:3900"),
+        ("PACKHOUSE_S3_PREFIX", "a/../b"),
+        ("PACKHOUSE_S3_REGION", "a b"),
+        ("PACKHOUSE_S3_PART_BYTES", "1000"),
+    ] {
+        assert!(refusal(&[(variable, value)]).starts_with("`s3."), "{variable}");
+    }
+}
