@@ -32,6 +32,9 @@ enum Chore {
         /// Runs this step alone, with the steps it cannot do without (may be repeated).
         #[arg(long, value_name = "STEP")]
         only: Vec<steps::Step>,
+        /// Gives the tests that look for rare things much more time: loads, simulations, power cuts.
+        #[arg(long)]
+        long: bool,
         /// Words for the test programs of the steps `unit` and `e2e`, such as a part of a test's name.
         #[arg(last = true)]
         words: Vec<String>,
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let done = match Arguments::parse().chore {
-        Chore::Test { only, words } => steps::test(&only, &words),
+        Chore::Test { only, long, words } => steps::test(&only, long, &words),
         Chore::Tools => tools::report(),
     };
     match done {

@@ -117,6 +117,8 @@ struct Session {
     root: PathBuf,
     ci: bool,
     words: Vec<String>,
+    /// Whether tests that look for rare things get more time.
+    long: bool,
     tools: Tools,
     postgres: Option<Postgres>,
     garage: Option<Garage>,
@@ -128,12 +130,13 @@ struct Session {
 /// # Errors
 ///
 /// When not even a start is possible, or somebody asked to stop.
-pub(crate) fn test(only: &[Step], words: &[String]) -> anyhow::Result<bool> {
+pub(crate) fn test(only: &[Step], long: bool, words: &[String]) -> anyhow::Result<bool> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("a workspace")?.to_owned();
     let mut session = Session {
         root,
         ci: std::env::var("CI").is_ok_and(|value| value == "true" || value == "1"),
         words: words.to_owned(),
+        long,
         tools: Tools::default(),
         postgres: None,
         garage: None,
@@ -288,6 +291,9 @@ impl Session {
         }
         for (variable, path) in self.tools.variables() {
             command.env(variable, path);
+        }
+        if self.long {
+            command.env("PACKHOUSE_TEST_LONG", "1");
         }
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
