@@ -362,7 +362,7 @@ fn trash(house: &House) -> Vec<TrashedKey> {
     house
         .write(move |tx| {
             let may = collector(tx)?;
-            Ok(tx.trash_due(&may, Micros(i64::MAX), 100)?)
+            Ok(tx.claim_trash(&may, Micros(i64::MAX), Micros(i64::MAX), 100)?)
         })
         .unwrap()
 }
