@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 
 /// A statement with its name, which logs and tests show.
 ///
-/// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
+/// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Some words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows that others have
-/// locked, `{now}` is the database's own clock in microseconds, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
-/// [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
+/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows that others have locked, `{now}` is
+/// the database's own clock in microseconds, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of
+/// a [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
     text: &'static str,

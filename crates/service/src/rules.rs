@@ -235,15 +235,16 @@ pub(crate) fn undo_tag<'tx>(
         (None, Some(before)) if before.0.valid_to == Some(last.0.valid_from) => before,
         (None, _) => {
             return Err(why(format!(
-                "the last change of `{tag}` was that it was made, so before that it was not there; delete the tag to undo that"
+                "the last change of `{tag}` was that it was made, so before that it was not there; delete the \
+                 tag to undo that"
             )));
         }
     };
     let (row, alive) = before;
     if !alive {
         return Err(why(format!(
-            "`{tag}` pointed at version {} ({}), which was deleted; restore that version while its time lasts, and then \
-             undo",
+            "`{tag}` pointed at version {} ({}), which was deleted; restore that version while its time lasts, and \
+             then undo",
             row.version, row.digest
         )));
     }
