@@ -314,7 +314,7 @@ impl Service {
                     }
                     let reached = tx.reached(&may, &rules, row.id)?;
                     // What a rule that came meanwhile holds stays.
-                    let Ok(end) = decide_version_end(&may, &rules, reached) else { continue };
+                    let Ok(end) = decide_version_end(&may, &rules, &reached) else { continue };
                     tx.delete_whole(&may, (row.id, &row.digest), &end, now)?;
                     gone.push(row.id);
                 }
