@@ -445,7 +445,7 @@ impl<'tx> EndsVersions<'tx> for Granted<'tx, Prune> {
 pub fn decide_version_end<'tx>(
     may: &impl TouchesVersions<'tx>,
     rules: &TagRules<'tx>,
-    reached: Reached<'tx>,
+    reached: &Reached<'tx>,
 ) -> Result<VersionEnd<'tx>, TagHeld> {
     for tag in &reached.tags {
         rules.held(reached.package, tag, true, may.role(), TagChange::Break)?;
@@ -493,7 +493,7 @@ pub fn decide_account_end<'tx>(
 pub fn decide_tags_back<'tx>(
     may: &Granted<'tx, Restore>,
     rules: &TagRules<'tx>,
-    tags: TagsTakenBack<'tx>,
+    tags: &TagsTakenBack<'tx>,
 ) -> Result<TagsBack<'tx>, TagHeld> {
     for tag in &tags.tags {
         rules.held(tags.package, tag, false, may.on.role, TagChange::Make)?;

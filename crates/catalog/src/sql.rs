@@ -8,13 +8,12 @@ use std::sync::OnceLock;
 
 /// A statement with its name, which logs and tests show.
 ///
-/// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Three words stand for
+/// The text is PostgreSQL's with `$1` parameters in the subset that SQLite reads too. Some words stand for
 /// what differs: `{lock}` at the end of a SELECT takes row locks (SQLite has one writer and needs none),
-/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows
-/// that others have locked, `{empty}` is an empty byte string,
-/// `{now}` is the database's own clock in microseconds, `{list $2}` is the rows of a [`Value::List`], `{numbers $2}`
-/// those of a [`Value::Numbers`], `{clock $2}` is the database's own clock (on SQLite the parameter: its one process has it),
-/// and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
+/// `{share}` takes shared ones, `{skip}` takes locks and passes over the rows that others have locked, `{empty}` is an
+/// empty byte string, `{now}` is the database's own clock in microseconds, `{clock $2}` likewise (on SQLite the
+/// parameter: its one process has the clock), `{list $2}` is the rows of a [`Value::List`], `{numbers $2}` those of a
+/// [`Value::Numbers`], and `{counted $2}` has the columns `id`, `name` and `count` of a JSON text of triples.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
     text: &'static str,

@@ -376,7 +376,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         }
         self.settle_gone(id, &mut change)?;
         self.count_versions(package, change, now)?;
-        self.review_versions(whole.id, now)?;
+        self.review_versions(id, now)?;
         Ok(taken)
     }
 

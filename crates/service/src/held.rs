@@ -27,7 +27,7 @@ where
     let rules = tx.tag_rules(may)?;
     if let Some(retyped) = pushed.retyped {
         let reached = tx.reached(may, &rules, pushed.version)?;
-        let end = decide_version_end(may, &rules, reached)?;
+        let end = decide_version_end(may, &rules, &reached)?;
         tx.retype_version(may, &end, retyped, new, now)?;
     }
     for tag in tags {
@@ -82,5 +82,5 @@ where
 {
     let rules = tx.tag_rules(may)?;
     let reached = tx.reached(may, &rules, version)?;
-    Ok(decide_version_end(may, &rules, reached)?)
+    Ok(decide_version_end(may, &rules, &reached)?)
 }

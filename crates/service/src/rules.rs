@@ -235,15 +235,16 @@ pub(crate) fn undo_tag<'tx>(
         (None, Some(before)) if before.0.valid_to == Some(last.0.valid_from) => before,
         (None, _) => {
             return Err(why(format!(
-                "the last change of `{tag}` was that it was made, so before that it was not there; delete the tag to undo that"
+                "the last change of `{tag}` was that it was made, so before that it was not there; delete the \
+                 tag to undo that"
             )));
         }
     };
     let (row, alive) = before;
     if !alive {
         return Err(why(format!(
-            "`{tag}` pointed at version {} ({}), which was deleted; restore that version while its time lasts, and then \
-             undo",
+            "`{tag}` pointed at version {} ({}), which was deleted; restore that version while its time lasts, and \
+             then undo",
             row.version, row.digest
         )));
     }
@@ -260,6 +261,8 @@ pub(crate) fn tag_as_of<'tx>(
     at: Micros,
 ) -> Result<TagRow, ManageError> {
     let may = decide::<See>(&tx.facts(caller, path)?)?;
+    // Histories are shown to the second, and a time that is taken from one means all of that second.
+    let at = if at.0 % 1_000_000 == 0 { Micros(at.0.saturating_add(999_999)) } else { at };
     tx.tag_as_of(&may, tag, at)?.ok_or_else(|| ManageError::unknown("tag at that time", tag.as_str()))
 }
 
@@ -295,7 +298,7 @@ impl Service {
         self.change(shown, move |tx, caller, now| undo_tag(tx, caller, name.as_str(), &tag, now)).await
     }
 
-    /// Where a tag pointed at a time, in microseconds since 1970; now, when none is given.
+    /// Where a tag pointed at a time, in microseconds since 1970; now, when none is given. A whole second means its end.
     pub async fn tag_as_of(
         &self,
         shown: &Shown,

@@ -141,7 +141,7 @@ impl Service {
             }
             let rules = tx.tag_rules(&may)?;
             let taken_back = tx.tags_taken_back(&may, &version)?;
-            let back = decide_tags_back(&may, &rules, taken_back)?;
+            let back = decide_tags_back(&may, &rules, &taken_back)?;
             tx.restore_version(&may, &version, &back, now)?;
             Ok(())
         })

@@ -373,7 +373,7 @@ pub(crate) fn may_end<'tx>(
 ) -> Done<packhouse_access::VersionEnd<'tx>> {
     let rules = tx.tag_rules_for(may)?;
     let reached = tx.reached(may, &rules, version)?;
-    Ok(decide_version_end(may, &rules, reached)?)
+    Ok(decide_version_end(may, &rules, &reached)?)
 }
 
 /// By its digest, as the protocol does; whether it was there.
@@ -408,7 +408,7 @@ pub(crate) fn restore_version<'tx>(
 ) -> Done<u64> {
     let rules = tx.tag_rules(may)?;
     let tags = tx.tags_taken_back(may, deleted)?;
-    let back = decide_tags_back(may, &rules, tags)?;
+    let back = decide_tags_back(may, &rules, &tags)?;
     Ok(tx.restore_version(may, deleted, &back, now)?)
 }
 

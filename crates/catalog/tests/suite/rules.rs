@@ -255,7 +255,7 @@ fn passes(
             assert_eq!(before, after, "{door}");
             match error {
                 Fault::Held(held) => {
-                    assert_eq!((held.tag.as_str(), Some(held.hold)), ("held", hold), "{door}")
+                    assert_eq!((held.tag.as_str(), Some(held.hold)), ("held", hold), "{door}");
                 }
                 Fault::Refused(_) => {}
                 other => panic!("{door}: {other:?}"),

@@ -362,7 +362,7 @@ fn trash(house: &House) -> Vec<TrashedKey> {
     house
         .write(move |tx| {
             let may = collector(tx)?;
-            Ok(tx.claim_trash(&may, Micros(i64::MAX - 1), Micros(0), 100)?)
+            Ok(tx.claim_trash(&may, Micros(i64::MAX), Micros(i64::MAX), 100)?)
         })
         .unwrap()
 }

@@ -179,7 +179,7 @@ impl Service {
         let now = self.clock.now();
         // Most rounds find nothing, and read only.
         let any = self.policies_due(now).await?;
-        if any.is_empty() || !self.lease().await? {
+        if any.is_empty() || !self.lease_job().await? {
             return Ok(0);
         }
         // What another node did before it gave the job away is not due any more.
@@ -216,7 +216,7 @@ impl Service {
         self.node.to_string()
     }
 
-    async fn lease(&self) -> Result<bool, Fault> {
+    async fn lease_job(&self) -> Result<bool, Fault> {
         let (holder, now) = (self.holder(), self.clock.now());
         let leased = self.catalog.write(move |tx| {
             let worker = caller::<RunError>(tx, &Presented::Worker, now)?;
@@ -239,7 +239,7 @@ impl Service {
             let Some(last) = paths.last() else { break };
             after.clone_from(last);
             for path in &paths {
-                if !self.lease().await? {
+                if !self.lease_job().await? {
                     return Ok(None);
                 }
                 match self.prune(path, Some(JOB)).await {
@@ -314,7 +314,7 @@ impl Service {
                     }
                     let reached = tx.reached(&may, &rules, row.id)?;
                     // What a rule that came meanwhile holds stays.
-                    let Ok(end) = decide_version_end(&may, &rules, reached) else { continue };
+                    let Ok(end) = decide_version_end(&may, &rules, &reached) else { continue };
                     tx.delete_whole(&may, (row.id, &row.digest), &end, now)?;
                     gone.push(row.id);
                 }
