@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// A step of a driver. Dropping it may leave the step half done, but never something that is not named by a row.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send + 'a>>;
@@ -40,6 +41,11 @@ pub trait Driver: Debug + Send + Sync {
     /// An address where a client reads the bytes itself, for some seconds; `None` when there is no such thing here.
     /// Asks nobody.
     fn address(&self, key: &str) -> Work<'_, Option<String>>;
+
+    /// How long an address works: what is to be removed stays as long.
+    fn address_life(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Removes bytes; what is not there is removed. They cannot come back once it returns, so the row may go.
     fn remove(&self, what: Removal) -> Work<'_, ()>;

@@ -64,12 +64,12 @@ struct Inner {
 
 impl Bucket {
     /// Asks nobody yet.
-    pub(crate) fn open(settings: S3Settings) -> Result<Self, BlobError> {
+    pub(crate) fn open(settings: &S3Settings) -> Result<Self, BlobError> {
         let part_bytes = settings.part_bytes()?;
         let inner = Inner {
             reads: settings.reads()?,
             writes: settings.writes(part_bytes)?,
-            completer: Completer::new(&settings)?,
+            completer: Completer::new(settings)?,
             prefix: settings.prefix()?,
             part_bytes,
             redirect: settings.redirect,
@@ -243,6 +243,10 @@ impl Driver for Bucket {
             let signed = self.inner.reads.signed_url_opts(Method::GET, &path, life, &options).await;
             signed.map(|url| Some(url.into())).map_err(BlobError::bucket("signing an address of", key))
         })
+    }
+
+    fn address_life(&self) -> Duration {
+        self.inner.redirect.unwrap_or_default()
     }
 
     fn remove(&self, what: Removal) -> Work<'_, ()> {

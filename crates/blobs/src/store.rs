@@ -9,6 +9,7 @@ use packhouse_oci::Hasher;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Most keys of one page of a list.
 pub const LIST_MAX: usize = 1_000;
@@ -48,7 +49,7 @@ impl BlobStore {
     }
 
     /// In a bucket, which several processes may use.
-    pub fn s3(settings: S3Settings) -> Result<Self, BlobError> {
+    pub fn s3(settings: &S3Settings) -> Result<Self, BlobError> {
         Ok(BlobStore::of(Arc::new(Bucket::open(settings)?)))
     }
 
@@ -117,6 +118,11 @@ impl BlobStore {
     /// An address where a client reads the blob itself for some seconds, if the store has such a thing.
     pub async fn address(&self, blob: &ReadableBlob) -> Result<Option<String>, BlobError> {
         self.driver.address(blob.storage_key()).await
+    }
+
+    /// How long such an address works: what is to be removed stays as long.
+    pub fn address_life(&self) -> Duration {
+        self.driver.address_life()
     }
 
     /// Removes bytes for good; what is not there is removed. Durable when it returns, so the row may go.

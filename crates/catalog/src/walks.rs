@@ -9,7 +9,6 @@ pub struct StoreWalk(());
 
 impl<'tx> ReadTx<'_, 'tx> {
     /// Lets a worker list the blob store.
-    #[expect(clippy::unused_self, reason = "a transaction gives it, as it gives all that the store takes")]
     pub fn store_walk(&mut self, _may: &Granted<'tx, Collect>) -> StoreWalk {
         StoreWalk(())
     }

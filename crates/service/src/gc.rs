@@ -113,7 +113,9 @@ impl Service {
         Judgement {
             now,
             restorable_since: now.minus_seconds(self.settings.deleted_seconds),
-            trash_at: now.plus_seconds(self.settings.gc_grace_seconds),
+            // Who was sent to the bucket still reads there.
+            trash_at: now
+                .plus_seconds(self.settings.gc_grace_seconds.max(self.store.address_life().as_secs())),
         }
     }
 

@@ -9,7 +9,7 @@
 use crate::access::may_change;
 use crate::{Service, UploadError};
 use packhouse_access::Push;
-use packhouse_catalog::{CatalogError, Leased, Presented, Upload};
+use packhouse_catalog::{Leased, Presented, Upload};
 use packhouse_oci::PackageName;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -62,10 +62,7 @@ impl Service {
             tokio::time::sleep(Duration::from_secs((seconds / 3).max(1))).await;
             let (now, expires) = self.upload_times();
             let leased = held.clone();
-            let renewed = self
-                .catalog
-                .write(move |tx| Ok::<_, CatalogError>(tx.renew_lease(&leased, now, seconds, expires)?))
-                .await;
+            let renewed = self.catalog.write(move |tx| tx.renew_lease(&leased, now, seconds, expires)).await;
             match renewed {
                 Ok(true) => {}
                 Ok(false) => std::future::pending().await,
@@ -83,8 +80,7 @@ impl Service {
             return;
         }
         let leased = held.clone();
-        let released =
-            self.catalog.write(move |tx| Ok::<_, CatalogError>(tx.release_lease(&leased, wrote)?)).await;
+        let released = self.catalog.write(move |tx| tx.release_lease(&leased, wrote)).await;
         if let Err(error) = released {
             // It runs out.
             tracing::debug!(error = &error as &dyn std::error::Error, "a lease was not given back");

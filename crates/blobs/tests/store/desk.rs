@@ -158,7 +158,7 @@ impl Desk {
 
     pub(crate) async fn s3() -> Option<Self> {
         let settings = bucket()?;
-        let store = BlobStore::s3(settings.clone()).unwrap();
+        let store = BlobStore::s3(&settings).unwrap();
         Some(Desk::new(tempfile::tempdir().unwrap(), store, Some(settings)).await)
     }
 
@@ -200,7 +200,7 @@ impl Desk {
     pub(crate) fn node(&self) -> BlobStore {
         match &self.bucket {
             None => BlobStore::files(self.folder.path()).unwrap(),
-            Some(settings) => BlobStore::s3(settings.clone()).unwrap(),
+            Some(settings) => BlobStore::s3(settings).unwrap(),
         }
     }
 

@@ -311,3 +311,14 @@ fn a_key_of_a_bucket_and_its_secret_belong_together() {
         assert!(refusal(&[(variable, value)]).starts_with("`s3."), "{variable}");
     }
 }
+
+/// The example of docs/storage.md.
+#[test]
+fn the_example_of_a_bucket_is_a_configuration() {
+    let page = include_str!("../../../../docs/storage.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (_folder, path) = file(example);
+    let config = load(inputs(&[], &[], Some(&path))).unwrap().config;
+    assert!(config.database_url.is_some());
+    assert_eq!(config.s3.unwrap().endpoint.as_deref(), Some("https://s3.example.org"));
+}

@@ -37,7 +37,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened
         let catalog =
             Catalog::open(&Options::new(place)).with_context(|| format!("cannot open {where_to}"))?;
         let store = match s3 {
-            Some(s3) => BlobStore::s3(s3).context("cannot use the bucket")?,
+            Some(s3) => BlobStore::s3(&s3).context("cannot use the bucket")?,
             None => BlobStore::files(&path)
                 .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?,
         };
