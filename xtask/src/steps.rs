@@ -76,6 +76,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("cri::", &["busybox", "containerd", "crane", "ctr", "runc"], true),
     ("ctr::", &["busybox", "containerd", "ctr"], true),
     ("data_folder_and_log_are_synced", &["strace"], false),
+    ("docker_compose_takes", &["docker-compose"], false),
     ("docker", &["busybox", "containerd", "docker", "dockerd", "runc"], true),
     ("forgotten_syncs_are_caught", &["strace"], false),
     ("getting_started", &["busybox", "containerd", "docker", "dockerd", "runc"], true),

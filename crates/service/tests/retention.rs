@@ -3,7 +3,7 @@
 // The lint's own exception for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-use packhouse_blobs::FileStore;
+use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place};
 use packhouse_oci::{Algorithm, Digest, PackageName, Reference};
 use packhouse_service::operator::{Answer, Command, PlanView, RuleCommand};
@@ -40,7 +40,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::Sqlite(folder.path().join("catalog.sqlite"));
         let catalog = Catalog::open(&Options::new(place)).unwrap();
-        let store = FileStore::open(folder.path()).unwrap();
+        let store = BlobStore::files(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING)));
         let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
         let settings = Settings::new("admin".parse().unwrap());

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use packhouse_tests::image::{INDEX, MANIFEST, sha256};
-use packhouse_tests::{Answer, Blob, Caller, House, User, until};
+use packhouse_tests::{Answer, Blob, Caller, House, User};
 use serde_json::{Value, json};
 
 use crate::chance::roll;
@@ -17,8 +16,6 @@ const STREAM: &str = "application/octet-stream";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Clients that push at the same time, so that commits are shared.
 const CROWD: usize = 4;
-/// Two rounds of the sweep.
-const SWEEP: Duration = Duration::from_secs(120);
 /// Images that each of them pushes.
 const CROWD_IMAGES: usize = 3;
 
@@ -287,9 +284,10 @@ pub(crate) fn hash(token: &str) -> String {
     sha256(token.as_bytes()).trim_start_matches("sha256:").to_owned()
 }
 
-/// Works a whole day in `house`, with a restart at noon; with `sweep`, until what was thrown away is removed. Returns what each client was promised.
+/// Works a whole day in `house`, with a restart at noon, until what was thrown away is removed. Returns what each client
+/// was promised.
 #[track_caller]
-pub(crate) fn work(house: &mut House, seed: u64, sweep: bool) -> Day {
+pub(crate) fn work(house: &mut House, seed: u64) -> Day {
     let mut mona = Client::new("mona/", seed);
     mona.chain.tokens = true;
     let mut operator = Operator { commands: 0 };
@@ -307,9 +305,7 @@ pub(crate) fn work(house: &mut House, seed: u64, sweep: bool) -> Day {
     mona.door = Some(house.caller(&user));
     let mut chains = crowd(&mut operator, &mut mona, house, seed);
     afternoon(&mut mona, parked);
-    if sweep {
-        night(house);
-    }
+    night(house);
     chains.insert(0, mona.chain);
     Day { chains, user }
 }
@@ -438,15 +434,13 @@ fn afternoon(mona: &mut Client, (session, whole, received): Parked) {
     mona.patch(&session, &whole, 0..9_000);
 }
 
-/// What lies in the trash is removed by the sweep, once a minute.
+/// What was deleted can be restored no more, and what lies in the trash is removed. The last command: nothing is counted
+/// on the socket after it.
 #[track_caller]
 fn night(house: &House) {
-    let files = || {
-        let fan = std::fs::read_dir(house.data().join("blobs")).expect("the folder of blobs").flatten();
-        fan.filter_map(|folder| std::fs::read_dir(folder.path()).ok()).map(Iterator::count).sum::<usize>()
-    };
-    let before = files();
-    until("the sweep", SWEEP, || (files() < before).then_some(()));
+    let done = house.operator(["gc"]);
+    let collected = done["removed"]["version"].as_u64().unwrap_or(0);
+    assert!(done["files"].as_u64() > Some(0) && collected > 0, "nothing was removed: {done}");
 }
 
 /// The packages, blobs, manifests and tags of the last truths, for floors.

@@ -61,6 +61,32 @@ fn forgotten_syncs_are_caught() {
 }
 
 #[test]
+fn a_removal_that_is_not_synced_is_caught() {
+    // At night nothing but removals touches the folders of blobs.
+    let dusk = |recording: &Recording| {
+        let removed = recording
+            .events
+            .iter()
+            .find(|event| matches!(&event.act, Act::Remove { path } if is_blob(recording, path)));
+        removed.map_or(usize::MAX, |event| event.begun)
+    };
+    let whole = &recorded().recording;
+    let dusk = dusk(whole);
+    let events: Vec<Event> = whole
+        .events
+        .iter()
+        .filter(|event| {
+            let folder =
+                matches!(&event.act, Act::SyncFolder { path } if is_blob(whole, &format!("{path}/x")));
+            !(folder && event.begun > dusk)
+        })
+        .cloned()
+        .collect();
+    assert!(events.len() < whole.events.len(), "nothing to forget");
+    is_caught("a removal whose folder is not synced", 1, &Recording { events, ..whole.clone() });
+}
+
+#[test]
 fn a_sync_behind_the_commit_is_caught() {
     let whole = &recorded().recording;
     let mut events = whole.events.clone();
