@@ -53,6 +53,8 @@ impl Stored {
     /// The objects below a house's prefix.
     pub(crate) fn in_bucket(house: &House) -> Self {
         use object_store::{ObjectStore as _, ObjectStoreExt as _};
+        // The client asks for a kind of TLS before it is told that it needs none.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let setting = |name: &str| house.setting(&format!("PACKHOUSE_S3_{name}")).expect("it is on S3");
         let bucket = object_store::aws::AmazonS3Builder::new()
             .with_endpoint(setting("ENDPOINT"))
