@@ -138,25 +138,41 @@ impl Service {
             more: claimed.len() == BATCH as usize,
             ..Collected::default()
         };
+        let mut failed = None;
         for group in groups(&claimed) {
-            let presented = by.clone();
-            let group = group.to_vec();
-            let removed = self
-                .catalog
-                .write(move |tx| {
-                    let worker = caller::<SweepError>(tx, &presented, now)?;
-                    let may = decide_collect(&worker)?;
-                    let removed = look_at(tx, &may, &group, &judgement)?;
-                    count(tx, &may, &removed)?;
-                    Ok::<_, SweepError>(removed)
-                })
-                .await
-                .map_err(fault)?;
-            done.note(&removed);
+            match self.collect_group(by, group, judgement).await {
+                Ok(removed) => done.note(&removed),
+                // The catalog is away, for the others too: they are due again in a while.
+                Err(error) if error.passes() => return Err(error),
+                // What cannot be looked at holds up nothing else.
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         // What was removed has led to other things that are due now.
         done.more |= !done.things.is_empty();
         Ok(done)
+    }
+
+    async fn collect_group(
+        &self,
+        by: &Presented,
+        group: &[Claimed],
+        judgement: Judgement,
+    ) -> Result<Vec<Removed>, Fault> {
+        let (presented, group) = (by.clone(), group.to_vec());
+        self.catalog
+            .write(move |tx| {
+                let worker = caller::<SweepError>(tx, &presented, judgement.now)?;
+                let may = decide_collect(&worker)?;
+                let removed = look_at(tx, &may, &group, &judgement)?;
+                count(tx, &may, &removed)?;
+                Ok::<_, SweepError>(removed)
+            })
+            .await
+            .map_err(fault)
     }
 
     /// What would be removed if everything that is due were collected now, at most some thousand things: it is

@@ -23,7 +23,10 @@ impl Stored {
             if last == "identity" {
                 continue;
             }
-            if last.len() != 32 || !last.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            // In a bucket the number of a lease may follow.
+            let (name_of_key, lease) = last.split_once('.').unwrap_or((last, "0"));
+            let hex = name_of_key.len() == 32 && name_of_key.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !hex || lease.parse::<u64>().is_err() {
                 stored.unknown.push(name);
                 continue;
             }

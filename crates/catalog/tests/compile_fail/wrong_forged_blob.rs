@@ -4,7 +4,8 @@ use packhouse_catalog::*;
 use packhouse_oci::*;
 
 fn forge(digest: Digest) -> ReadableBlob {
-    ReadableBlob { digest, size: 1, key: String::from("blobs/aa/00000000000000000000000000000000") }
+    let key = String::from("blobs/aa/00000000000000000000000000000000");
+    ReadableBlob { digest, size: 1, key, pinned_until: Micros(0) }
 }
 
 fn main() {}

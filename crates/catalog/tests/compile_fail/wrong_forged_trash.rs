@@ -4,7 +4,8 @@ use packhouse_catalog::*;
 use packhouse_oci::*;
 
 fn forge() -> TrashedKey {
-    TrashedKey { key: String::from("blobs/aa/00000000000000000000000000000000"), store_state: Vec::new(), epoch: 0 }
+    let key = String::from("blobs/aa/00000000000000000000000000000000");
+    TrashedKey { key, size: 1, store_state: Vec::new(), epoch: 0 }
 }
 
 fn main() {}

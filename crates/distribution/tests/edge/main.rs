@@ -16,6 +16,7 @@ mod bearer;
 mod blobs;
 mod bodies;
 mod challenges;
+mod collection;
 mod content;
 mod deletes;
 mod doors;
