@@ -38,15 +38,21 @@ pub(crate) fn start(
     // The file's name is on disk only when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(CatalogError::Folder)?;
+    // Nothing is ever sent here: it ends with the last reader. Only a connection that writes can take the log into the
+    // file when it is the last to close.
+    let (reading, readers_end) = crossbeam_channel::bounded::<()>(0);
     for number in 0..readers {
         let mut reader = open(path, observer, &doubt, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let reads = reads.clone();
+        let (reads, reading) = (reads.clone(), reading.clone());
         spawn(format!("catalog-read-{number}"), move || {
             while let Ok(job) = reads.recv() {
                 read(&mut reader, job);
             }
+            drop(reader);
+            drop(reading);
         })?;
     }
+    drop(reading);
     spawn("catalog-write".to_owned(), move || {
         loop {
             let first = match next(&writes, &doubt) {
@@ -55,12 +61,14 @@ pub(crate) fn start(
                     settled(&mut writer);
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             };
             let mut batch = vec![first];
             batch.extend(writes.try_iter().take(BATCH_MAX - 1));
             write(&mut writer, batch);
         }
+        let _ = readers_end.recv();
+        drop(writer);
     })
 }
 

@@ -280,7 +280,10 @@ async fn gitlab_732_many_manifests_are_deleted_at_once() {
 async fn artifact_keeper_1408_what_was_not_finished_is_not_kept() {
     let house = House::with(|plan| plan.settings.layer_bytes_max = 100).await;
     let mona = house.user("mona").await;
-    mona.push_blob("mona/app", "kept").await;
+    let kept = image().config("kept").manifest();
+    for package in ["mona/app", "mona/other"] {
+        mona.push(package, "v1", &kept).await;
+    }
     for _ in 0..2 {
         mona.push_blob("mona/app", "kept").await;
         mona.push_blob("mona/other", "kept").await;

@@ -1,7 +1,7 @@
 //! Pushing blobs (distribution-spec, "Pushing blobs"; end-4, end-5, end-6, end-13, end-14).
 
 use crate::bodies::{breaking_off_after, held};
-use crate::content::{sha256, sha512};
+use crate::content::{image, sha256, sha512};
 use crate::house::{Caller, House, Person};
 use crate::stored::assert_same;
 
@@ -297,7 +297,7 @@ async fn the_same_blob_pushed_twice_is_kept_once() {
 #[tokio::test]
 async fn a_session_that_nothing_comes_to_ends() {
     let (house, mona) = mona().await;
-    mona.push_blob(APP, "something").await;
+    mona.push(APP, "v1", &image().config("something").manifest()).await;
     let before = house.stored();
     let location = mona.begin(APP).await;
     house.wait(6 * 24 * 3600);
