@@ -5,7 +5,7 @@
 //! needs, and enqueues what may have lost its last reason by that. Nothing is scanned: the rows that are read are those
 //! of the reviews and of what they lead to.
 
-use crate::reviews::{Claimed, Held, Kind, Review};
+use crate::reviews::{Claimed, Held, Kind, Review, soonest};
 use crate::sql::{Value, statement};
 use crate::{CatalogError, Micros, WriteTx};
 use packhouse_access::{Collect, Granted, ManifestId, PackageId, VersionId};
@@ -87,23 +87,25 @@ statement!(
 statement!(VERSIONS_OF, "SELECT id, digest FROM versions WHERE package_id = $1 LIMIT $2");
 statement!(
     REVIEW_LINKS_OF,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at)
-     SELECT 4, l.package_id, 0, l.digest, CAST($3 AS BIGINT) FROM (
-       SELECT b.digest FROM {numbers $2} AS asked CROSS JOIN version_blobs b WHERE b.version_id = asked.item
-       UNION SELECT k.digest FROM {numbers $2} AS asked CROSS JOIN version_children k
-         WHERE k.version_id = asked.item) AS named
-     CROSS JOIN package_blobs l WHERE l.package_id = $1 AND l.digest = named.digest ORDER BY l.digest
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at)
+         SELECT 4, l.package_id, 0, l.digest, CAST($3 AS BIGINT) FROM (
+           SELECT b.digest FROM {numbers $2} AS asked CROSS JOIN version_blobs b WHERE b.version_id = asked.item
+           UNION SELECT k.digest FROM {numbers $2} AS asked CROSS JOIN version_children k
+             WHERE k.version_id = asked.item) AS named
+         CROSS JOIN package_blobs l WHERE l.package_id = $1 AND l.digest = named.digest ORDER BY l.digest",
+        soonest!()
+    )
 );
 statement!(
     REVIEW_MANIFESTS_OF,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at)
-     SELECT 5, 0, manifest_id, {empty}, CAST($2 AS BIGINT) FROM (
-       SELECT DISTINCT v.manifest_id FROM {numbers $1} AS asked CROSS JOIN versions v WHERE v.id = asked.item) AS held
-     WHERE true ORDER BY manifest_id
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at)
+         SELECT 5, 0, manifest_id, {empty}, CAST($2 AS BIGINT) FROM (
+           SELECT DISTINCT v.manifest_id FROM {numbers $1} AS asked CROSS JOIN versions v WHERE v.id = asked.item) AS held
+         WHERE true ORDER BY manifest_id",
+        soonest!()
+    )
 );
 statement!(END_VERSION_BLOBS, "DELETE FROM version_blobs WHERE version_id IN {numbers $1}");
 statement!(END_VERSION_CHILDREN, "DELETE FROM version_children WHERE version_id IN {numbers $1}");

@@ -114,37 +114,51 @@ pub struct Waiting {
     pub first: Micros,
 }
 
+/// Of two times for one review the earlier one holds. The row is changed in any case, so that a worker who holds it is
+/// waited for.
+macro_rules! soonest {
+    () => {
+        " ON CONFLICT (package_id, kind, item, digest) DO UPDATE
+          SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    };
+}
+pub(crate) use soonest;
+
 statement!(
     REVIEW,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at) VALUES ($1, $2, $3, $4, $5)",
+        soonest!()
+    )
 );
 // In one order, so that two that enqueue the same never wait in a circle.
 statement!(
     REVIEW_BLOBS,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at)
-     SELECT 6, 0, 0, item, CAST($2 AS BIGINT) FROM {list $1} AS gone WHERE true ORDER BY item
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at)
+         SELECT 6, 0, 0, item, CAST($2 AS BIGINT) FROM {list $1} AS gone WHERE true ORDER BY item",
+        soonest!()
+    )
 );
 // A version and the parts that were deleted with it.
 statement!(
     REVIEW_VERSIONS,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at)
-     SELECT 2, package_id, id, {empty}, CAST($2 AS BIGINT) FROM (
-       SELECT id, package_id FROM versions WHERE id = $1
-       UNION SELECT id, package_id FROM versions WHERE deleted_with = $1) AS gone WHERE true ORDER BY id
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at)
+         SELECT 2, package_id, id, {empty}, CAST($2 AS BIGINT) FROM (
+           SELECT id, package_id FROM versions WHERE id = $1
+           UNION SELECT id, package_id FROM versions WHERE deleted_with = $1) AS gone WHERE true ORDER BY id",
+        soonest!()
+    )
 );
 statement!(
     REVIEW_PACKAGES_OF,
-    "INSERT INTO reviews (kind, package_id, item, digest, due_at)
-     SELECT 1, id, 0, {empty}, CAST($2 AS BIGINT) FROM packages
-     WHERE owner_id = $1 AND deleted_at IS NOT NULL ORDER BY id
-     ON CONFLICT (package_id, kind, item, digest) DO UPDATE
-     SET due_at = CASE WHEN reviews.due_at > excluded.due_at THEN excluded.due_at ELSE reviews.due_at END"
+    concat!(
+        "INSERT INTO reviews (kind, package_id, item, digest, due_at)
+         SELECT 1, id, 0, {empty}, CAST($2 AS BIGINT) FROM packages
+         WHERE owner_id = $1 AND deleted_at IS NOT NULL ORDER BY id",
+        soonest!()
+    )
 );
 statement!(
     CLAIM_REVIEWS,

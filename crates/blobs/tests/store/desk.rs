@@ -1,8 +1,8 @@
 //! A store with a catalog beside it: only the catalog makes what the store opens and removes.
 
 use bytes::Bytes;
+use object_store::ObjectStoreExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::{ObjectStore, ObjectStoreExt};
 use packhouse_access::{
     Granted, Pull, Push, Refused, Scopes, decide, decide_collect, decide_create, decide_operate,
 };

@@ -137,8 +137,7 @@ pub(crate) fn end_sessions(url: &str) -> usize {
 
 /// Waits until a session of the catalog waits for another one's lock.
 pub(crate) fn wait_for_a_waiter(url: &str) {
-    let mut waits = waiting(url);
-    wait_for(|| waits());
+    wait_for(waiting(url));
 }
 
 /// What tells whether a session of the catalog waits for another one's lock.

@@ -146,7 +146,7 @@ Examples:
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum GcAct {
     /// What waits to be looked at, what lies in the trash, what was collected since the first start
     Status,
