@@ -160,10 +160,12 @@ statement!(
         soonest!()
     )
 );
+// What a newer program enqueues is left to it.
 statement!(
     CLAIM_REVIEWS,
     "UPDATE reviews SET due_at = $2
-     WHERE id IN (SELECT id FROM reviews WHERE due_at <= $1 ORDER BY due_at LIMIT $3 {skip})
+     WHERE id IN (SELECT id FROM reviews WHERE due_at <= $1 AND kind BETWEEN 1 AND 6
+       ORDER BY due_at LIMIT $3 {skip})
      RETURNING id, kind, package_id"
 );
 statement!(
@@ -180,7 +182,7 @@ statement!(NEXT_REVIEW, "SELECT due_at FROM reviews WHERE due_at >= 0 ORDER BY d
 statement!(
     REVIEWS_WAITING,
     "SELECT kind, COUNT(*), CAST(COALESCE(SUM(CASE WHEN due_at <= $1 THEN 1 ELSE 0 END), 0) AS BIGINT), MIN(due_at)
-     FROM reviews GROUP BY kind ORDER BY kind"
+     FROM reviews WHERE kind BETWEEN 1 AND 6 GROUP BY kind ORDER BY kind"
 );
 
 impl<'tx> ReadTx<'_, 'tx> {

@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// One round: at most 200 due reviews.
-    pub async fn collect(&self, by: &Presented) -> Result<Collected, Fault> {
+    pub(crate) async fn collect(&self, by: &Presented) -> Result<Collected, Fault> {
         let judgement = self.judgement();
         let (now, until) = (judgement.now, judgement.now.plus_seconds(CLAIM_SECONDS));
         let presented = by.clone();
@@ -177,7 +177,7 @@ impl Service {
 
     /// What would be removed if everything that is due were collected now, at most some thousand things: it is
     /// collected, and the transaction rolled back.
-    pub async fn collect_dry(&self, by: &Presented) -> Result<Vec<Removed>, Fault> {
+    pub(crate) async fn collect_dry(&self, by: &Presented) -> Result<Vec<Removed>, Fault> {
         let judgement = self.judgement();
         let now = judgement.now;
         let presented = by.clone();

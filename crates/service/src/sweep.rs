@@ -43,8 +43,14 @@ impl Service {
     pub async fn sweep(&self) -> Result<Swept, Fault> {
         self.store_uses().await?;
         self.end_expired().await?;
-        let collected = self.collect(&Presented::Worker).await?;
-        let mut swept = self.remove_trash(&Presented::Worker).await?;
+        self.collect_and_remove(&Presented::Worker).await
+    }
+
+    /// A round of collection and one of removing bytes. What one of them cannot do does not hold up the other.
+    pub(crate) async fn collect_and_remove(&self, by: &Presented) -> Result<Swept, Fault> {
+        let collected = self.collect(by).await;
+        let swept = self.remove_trash(by).await;
+        let (collected, mut swept) = (collected?, swept?);
         swept.more |= collected.more;
         swept.collected = collected;
         Ok(swept)
@@ -68,7 +74,7 @@ impl Service {
     /// Removes the bytes of at most 200 keys from the trash.
     ///
     /// The order: the file and its folder, then the row. A crash in between removes again what is not there.
-    pub async fn remove_trash(&self, by: &Presented) -> Result<Swept, Fault> {
+    async fn remove_trash(&self, by: &Presented) -> Result<Swept, Fault> {
         let now = self.clock.now();
         let presented = by.clone();
         let due = self
@@ -91,7 +97,14 @@ impl Service {
                     swept.bytes = swept.bytes.saturating_add(key.size());
                     removed.push(key);
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    // The store is away, for the others too: they are claimed again in a while.
+                    let away = error.passes();
+                    failed = Some(error);
+                    if away {
+                        break;
+                    }
+                }
             }
         }
         if !removed.is_empty() {

@@ -177,3 +177,37 @@ async fn bytes_that_were_damaged_or_lost_hold_up_no_other_removal() {
     assert_eq!(house.files(), 0);
     assert_eq!(house.count("SELECT count(*) FROM trash"), 0);
 }
+
+#[tokio::test]
+async fn what_cannot_be_collected_holds_up_no_removal() {
+    let (house, mona) = mona().await;
+    mona.push_blob(APP, "one").await;
+    house.wait(GRACE + 60);
+    collect(&house).await;
+    mona.push_blob(APP, "two").await;
+    // The bytes of the first are due when the second is looked at, whose link goes a round before.
+    house.tamper("UPDATE trash SET not_before = not_before + 120000000");
+    house.wait(GRACE + 60);
+    house.service.sweep().await.unwrap();
+    house.wait(120);
+    assert_eq!(house.files(), 2);
+    house.tamper("UPDATE blobs SET size = -1");
+    assert!(house.service.sweep().await.is_err(), "the damage is told");
+    assert_eq!(house.files(), 1, "the bytes of the first are gone all the same");
+    house.tamper("UPDATE blobs SET size = 3");
+    house.wait(120);
+    collect(&house).await;
+    assert_eq!(house.count("SELECT count(*) FROM blobs"), 0, "what failed is looked at again");
+}
+
+#[tokio::test]
+async fn what_a_newer_program_wants_reviewed_is_left_to_it() {
+    let (house, mona) = mona().await;
+    mona.push_blob(APP, "one").await;
+    let newer = "INSERT INTO reviews (kind, package_id, item, digest, due_at) VALUES (99, 0, 0, x'', 0)";
+    house.tamper(newer);
+    house.wait(GRACE + 60);
+    collect(&house).await;
+    assert_eq!(house.count("SELECT count(*) FROM blobs"), 0);
+    assert_eq!(house.count("SELECT count(*) FROM reviews"), 1);
+}

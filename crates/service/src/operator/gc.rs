@@ -134,15 +134,15 @@ impl Service {
     }
 
     async fn gc_round(&self) -> Result<GcRoundView, Fault> {
-        let collected = self.collect(&Presented::Operator).await?;
-        let swept = self.remove_trash(&Presented::Operator).await?;
+        let swept = self.collect_and_remove(&Presented::Operator).await?;
+        let collected = swept.collected;
         Ok(GcRoundView {
             reviews: collected.reviews,
             removed: collected.things.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
             collected_bytes: collected.bytes,
             files: swept.files,
             reclaimed_bytes: swept.bytes,
-            more: collected.more || swept.more,
+            more: swept.more,
         })
     }
 }

@@ -308,8 +308,7 @@ impl Service {
                 let mut gone = Vec::new();
                 for planned in &batch {
                     let Some(row) = tx.prune_row(&may, planned.id)? else { continue };
-                    let same = row.tags == planned.tags && row.pulled_at == planned.pulled_at;
-                    if !same || !row.wholes.is_empty() {
+                    if !still_goes(planned, &row, now) {
                         continue;
                     }
                     let reached = tx.reached(&may, &rules, row.id)?;
@@ -366,5 +365,46 @@ impl Plan {
             let part = matches!(version.verdict.why, super::engine::Why::Follows(_));
             version.verdict.drop && (part || gone.contains(&version.verdict.id))
         });
+    }
+}
+
+/// Whether a version is as it was when the plan was drawn, nothing that is alive is made of it, and no client that
+/// pushes was told of it meanwhile.
+fn still_goes(planned: &PruneRow, row: &PruneRow, now: Micros) -> bool {
+    row.tags == planned.tags
+        && row.pulled_at == planned.pulled_at
+        && row.wholes.is_empty()
+        && row.pinned_until <= now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use packhouse_oci::{Algorithm, Digest};
+
+    #[test]
+    fn what_changed_since_the_plan_stays() {
+        let now = Micros(1_000);
+        let planned = PruneRow {
+            id: VersionId(1),
+            digest: Digest::of(Algorithm::Sha256, b"one"),
+            pushed_at: Some(Micros(1)),
+            pulled_at: None,
+            pinned_until: Micros(0),
+            part: false,
+            tags: vec!["old".to_owned()],
+            wholes: Vec::new(),
+        };
+        let same = planned.clone();
+        assert!(still_goes(&planned, &same, now));
+        assert!(still_goes(&planned, &PruneRow { pinned_until: now, ..same.clone() }, now));
+        for row in [
+            PruneRow { pinned_until: Micros(1_001), ..same.clone() },
+            PruneRow { pulled_at: Some(Micros(900)), ..same.clone() },
+            PruneRow { tags: Vec::new(), ..same.clone() },
+            PruneRow { wholes: vec![VersionId(2)], ..same },
+        ] {
+            assert!(!still_goes(&planned, &row, now), "{row:?}");
+        }
     }
 }
