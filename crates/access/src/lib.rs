@@ -13,6 +13,7 @@ mod facts;
 mod ids;
 mod patterns;
 mod places;
+mod quota;
 mod reason;
 mod rules;
 mod scope;
@@ -37,6 +38,7 @@ pub use places::{
     decide_list_in, decide_list_repositories, decide_mention_repository, decide_namespace, decide_own,
     decide_repository, decide_see_team,
 };
+pub use quota::{Bytes, Limits, Measure, Over, OverQuota, Size};
 pub use reason::{Because, Refusal, Refused};
 pub use rules::{
     AccountEnd, BlobEnd, BlobReached, EndsVersions, Hold, PackageEnd, Reached, TagAt, TagChange, TagEnd,

@@ -1,5 +1,7 @@
 //! What can go wrong below the rules.
 
+use packhouse_access::OverQuota;
+
 /// The catalog could not do its work. Nothing of this is for a client's eyes.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -30,6 +32,9 @@ pub enum CatalogError {
     /// The queue of waiting transactions is full.
     #[error("too many transactions wait")]
     Busy,
+    /// The plan of an account has no room for this. Not a fault: whoever asked is told.
+    #[error(transparent)]
+    OverQuota(#[from] Box<OverQuota>),
     /// The catalog is shutting down.
     #[error("the catalog is closed")]
     Closed,
@@ -76,6 +81,7 @@ impl CatalogError {
             | CatalogError::Address(_)
             | CatalogError::Corrupt(_)
             | CatalogError::Busy
+            | CatalogError::OverQuota(_)
             | CatalogError::Closed
             | CatalogError::Panicked
             | CatalogError::CommitUnknown

@@ -13,11 +13,34 @@ use packhouse_oci::Digest;
 use std::collections::HashSet;
 
 statement!(LINKED, "SELECT digest FROM package_blobs WHERE package_id = $1 AND digest IN {list $2}");
+// How many live versions of the package $1 name a blob.
+macro_rules! live_names {
+    ($digest:literal) => {
+        concat!(
+            "(SELECT COUNT(*) FROM (
+               SELECT b.version_id FROM version_blobs b CROSS JOIN versions v
+                 WHERE b.package_id = $1 AND b.digest = ",
+            $digest,
+            " AND v.id = b.version_id AND v.deleted_at IS NULL
+               UNION SELECT k.version_id FROM version_children k CROSS JOIN versions v
+                 WHERE k.package_id = $1 AND k.digest = ",
+            $digest,
+            " AND v.id = k.version_id AND v.deleted_at IS NULL) AS names)"
+        )
+    };
+}
 statement!(
     LINK,
-    "INSERT INTO package_blobs (package_id, digest, linked_at, pinned_until) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (package_id, digest) DO UPDATE SET pinned_until = excluded.pinned_until
-     WHERE package_blobs.pinned_until < excluded.pinned_until"
+    concat!(
+        "INSERT INTO package_blobs (package_id, digest, linked_at, pinned_until, named, counted)
+         VALUES ($1, $2, $3, $4, ",
+        live_names!("$2"),
+        ", 1) ON CONFLICT DO NOTHING RETURNING digest"
+    )
+);
+statement!(
+    COUNT_LINK,
+    "UPDATE package_blobs SET counted = 1 WHERE package_id = $1 AND digest = $2 AND counted = 0 RETURNING digest"
 );
 // The time is asked of the row itself, which a collector may hold: then this waits, and finds it gone or not.
 statement!(
@@ -25,7 +48,7 @@ statement!(
     "UPDATE package_blobs SET pinned_until = CASE WHEN pinned_until < $3 THEN $3 ELSE pinned_until END
      WHERE package_id = $1 AND digest = $2"
 );
-statement!(UNLINK, "DELETE FROM package_blobs WHERE package_id = $1 AND digest = $2");
+statement!(UNLINK, "DELETE FROM package_blobs WHERE package_id = $1 AND digest = $2 RETURNING counted");
 statement!(
     REMEMBER_UNLINKED,
     "INSERT INTO package_blobs_unlinked (package_id, digest, unlinked_at) VALUES ($1, $2, $3)
@@ -35,15 +58,19 @@ statement!(
 // (A plus before a column keeps SQLite from choosing an index by it: the package has many versions, the whole few.)
 statement!(
     LINK_AGAIN,
-    "INSERT INTO package_blobs (package_id, digest, linked_at)
-     SELECT DISTINCT u.package_id, u.digest, CAST($3 AS BIGINT)
+    concat!(
+        "INSERT INTO package_blobs (package_id, digest, linked_at, named, counted)
+     SELECT DISTINCT u.package_id, u.digest, CAST($3 AS BIGINT), ",
+        live_names!("u.digest"),
+        ", 1
      FROM (SELECT id FROM versions WHERE id = $2 AND package_id = $1
            UNION ALL SELECT id FROM versions WHERE deleted_with = $2 AND +package_id = $1
              AND deleted_at IS NULL) AS whole
      CROSS JOIN version_blobs r CROSS JOIN package_blobs_unlinked u CROSS JOIN blobs b
      WHERE r.version_id = whole.id
        AND u.package_id = $1 AND u.digest = r.digest AND b.digest = u.digest
-     ON CONFLICT DO NOTHING"
+     ON CONFLICT DO NOTHING RETURNING digest"
+    )
 );
 statement!(
     FORGET_UNLINKED,
@@ -62,7 +89,7 @@ statement!(
                        WHERE v.package_id = package_blobs.package_id AND v.digest = package_blobs.digest)
        AND NOT EXISTS (SELECT 1 FROM version_children v
                        WHERE v.package_id = package_blobs.package_id AND v.digest = package_blobs.digest)
-     RETURNING digest"
+     RETURNING digest, counted"
 );
 statement!(
     DROP_LINKS_OF,
@@ -145,12 +172,13 @@ impl<'tx> WriteTx<'_, 'tx> {
         about_the_same(may.package(), end.package())?;
         let digest = end.digest();
         let values = [may.package().0.into(), digest.into()];
-        let unlinked = self.execute(&UNLINK, &values)? > 0;
-        if unlinked {
-            self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;
-            self.review(&Review::of_blob(Kind::Unlinked, may.package(), digest), now)?;
+        let Some(counted) = self.row(&UNLINK, &values, |row| Ok(row.int(0)? != 0))? else { return Ok(false) };
+        self.execute(&REMEMBER_UNLINKED, &[values[0], values[1], now.0.into()])?;
+        self.review(&Review::of_blob(Kind::Unlinked, may.package(), digest), now)?;
+        if counted {
+            self.uncount_links(may.package(), &[digest.to_vec()])?;
         }
-        Ok(unlinked)
+        Ok(true)
     }
 
     /// Makes a blob, whose row is locked, readable in the package.
@@ -161,8 +189,14 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
         pinned_until: Micros,
     ) -> Result<(), CatalogError> {
-        self.execute(&LINK, &[package.0.into(), digest.into(), now.0.into(), pinned_until.0.into()])?;
-        self.review(&Review::of_blob(Kind::Link, package, digest), pinned_until)
+        let values = [package.0.into(), digest.into(), now.0.into(), pinned_until.0.into()];
+        let mut counted = self.rows(&LINK, &values, |row| row.bytes(0))?;
+        if counted.is_empty() {
+            self.execute(&PIN_LINK, &[values[0], values[1], values[3]])?;
+            counted = self.rows(&COUNT_LINK, &values[..2], |row| row.bytes(0))?;
+        }
+        self.review(&Review::of_blob(Kind::Link, package, digest), pinned_until)?;
+        self.count_links(package, &counted)
     }
 
     /// Gives a version that was restored, and what came back with it, the blobs that were taken out of the package.
@@ -173,8 +207,9 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
     ) -> Result<(), CatalogError> {
         let values = [package.0.into(), version.0.into(), now.0.into()];
-        self.execute(&LINK_AGAIN, &values)?;
-        self.execute(&FORGET_UNLINKED, &values[..2]).map(drop)
+        let linked = self.rows(&LINK_AGAIN, &values, |row| row.bytes(0))?;
+        self.execute(&FORGET_UNLINKED, &values[..2])?;
+        self.count_links(package, &linked)
     }
 
     /// Takes the links that nothing names and nobody pins; returns their blobs, which are reviewed next. The
@@ -186,8 +221,12 @@ impl<'tx> WriteTx<'_, 'tx> {
         now: Micros,
     ) -> Result<Vec<Vec<u8>>, CatalogError> {
         let values = [package.0.into(), Value::List(digests), now.0.into()];
-        let dropped = self.rows(&DROP_LINKS, &values, |row| row.bytes(0))?;
+        let dropped = self.rows(&DROP_LINKS, &values, |row| Ok((row.bytes(0)?, row.int(1)? != 0)))?;
+        let counted: Vec<Vec<u8>> =
+            dropped.iter().filter(|(_, counted)| *counted).map(|(digest, _)| digest.clone()).collect();
+        let dropped: Vec<Vec<u8>> = dropped.into_iter().map(|(digest, _)| digest).collect();
         self.review_blobs(&dropped, now)?;
+        self.uncount_links(package, &counted)?;
         Ok(dropped)
     }
 

@@ -206,6 +206,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let mut change = Change { versions: 1, ..Change::default() };
         self.settle_arrived(version, &mut change)?;
         self.count_versions(may.package(), change, now)?;
+        self.count_names(package_id, &[version])?;
         Ok(Pushed { version, created: true, retyped: None })
     }
 
@@ -302,8 +303,10 @@ impl<'tx> WriteTx<'_, 'tx> {
         let subject = new.parsed.subject.as_ref().map(|subject| subject.digest.to_bytes());
         let values = [end.version().0.into(), retyped.0.into(), subject.as_ref().into()];
         self.execute(&SET_VERSION_MANIFEST, &values)?;
+        self.uncount_names(end.package(), &[end.version()])?;
         self.forget_named(end.package(), end.version(), held, now)?;
-        self.name(end.package(), retyped, end.version())
+        self.name(end.package(), retyped, end.version())?;
+        self.count_names(end.package(), &[end.version()])
     }
 
     /// The live version of that digest.
@@ -329,6 +332,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.end_version(may, end, now, &mut change)?;
         self.settle_gone(end.version(), &mut change)?;
         self.count_versions(may.package(), change, now)?;
+        self.uncount_names(may.package(), &[end.version()])?;
         self.review_versions(end.version(), now)
     }
 

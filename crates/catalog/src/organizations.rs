@@ -375,6 +375,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.execute(&END_DELETED_PACKAGES, &[id])?;
         self.execute(&END_PACKAGES, &[id, now.0.into(), by.into()])?;
         self.review_packages_of(may.namespace(), now)?;
+        self.forget_storage(may.namespace())?;
         for statement in [
             &END_REDIRECTS,
             &END_TEAM_MEMBERS,

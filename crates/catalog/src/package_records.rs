@@ -4,6 +4,7 @@ use crate::accounts::account_kind;
 use crate::repositories::repository;
 use crate::reviews::Review;
 use crate::sql::{Row, Statement, Value, statement};
+use crate::storage::Holder;
 use crate::tags::about_the_same;
 use crate::window::Window;
 use crate::{CatalogError, Micros, ReadTx, Repository, RepositoryOwner, WriteTx};
@@ -369,6 +370,9 @@ impl<'tx> WriteTx<'_, 'tx> {
     ) -> Result<bool, CatalogError> {
         about_the_same(may.package(), end.package())?;
         let by = may.account().map(|id| id.0);
+        if let Some(holder) = self.holder_of(may.package())? {
+            self.uncount_package(may.package(), holder)?;
+        }
         let was =
             self.row(&DELETE_PACKAGE, &[may.package().0.into(), now.0.into(), by.into()], |row| row.int(0))?;
         self.review(&Review::of_package(may.package()), now)?;
@@ -386,6 +390,9 @@ impl<'tx> WriteTx<'_, 'tx> {
         let was = self.row(&RESTORE_PACKAGE, &values, |row| row.int(0))?;
         if was.is_some() {
             self.execute(&END_REDIRECT_TO, &[may.path().into()])?;
+            if let Some(holder) = self.holder_of(may.package())? {
+                self.count_package(may.package(), holder)?;
+            }
         }
         self.counted(may.owner(), was, 1)
     }
@@ -424,6 +431,10 @@ impl<'tx> WriteTx<'_, 'tx> {
             self.put_grant(may.package(), account, Role::Admin, now)?;
         }
         let public = i64::from(visibility == Visibility::Public.number());
+        let holder = |owner| Holder { owner, private: public == 0 };
+        self.uncount_package(may.package(), holder(owner))?;
+        self.count_package(may.package(), holder(may.namespace()))?;
+        self.move_uploads(may.package(), may.namespace())?;
         // Two accounts in the order of their numbers, as everyone who needs both.
         let mut both = [(owner, -1), (may.namespace(), 1)];
         both.sort_unstable();

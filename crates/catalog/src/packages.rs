@@ -250,7 +250,10 @@ impl<'tx> WriteTx<'_, 'tx> {
         self.execute(&SET_VISIBILITY, &values)?;
         let public = |visibility: i64| i64::from(visibility == Visibility::Public.number());
         match before.map(|(before, owner)| (public(may.visibility().number()) - public(before), owner)) {
-            Some((more, owner)) if more != 0 => self.count_packages(owner, 0, more),
+            Some((more, owner)) if more != 0 => {
+                self.close_package(may.package(), owner, more < 0)?;
+                self.count_packages(owner, 0, more)
+            }
             _ => Ok(()),
         }
     }

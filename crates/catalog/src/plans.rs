@@ -12,7 +12,7 @@ use crate::test_database::Database;
 use crate::{
     accounts, blobs, collection, devices, downloads, facts, jobs, links, manifests, organizations,
     package_access, package_records, packages, parts, referrers, repositories, retention, reviews, robots,
-    rules, settings, tags, teams, tokens, trash, uploads, usage, versions,
+    rules, settings, storage, tags, teams, tokens, trash, uploads, usage, versions,
 };
 use std::collections::BTreeSet;
 
@@ -42,6 +42,10 @@ const HOT: &[(&Statement, &str)] = &[
          team_members: team_members_by_account, rows of mine, t: id, rows of mine, g: package_teams_1, \
          c: repository_accounts_1, rows of mine, c: repository_teams_1, r: id, m: memberships_1, o: id",
     ),
+    (&storage::HOLDER_OF, "packages: id"),
+    (&storage::LIMITS_FOR, "p: id, a: id, n: plans_1, settings: settings_1"),
+    (&storage::STORED, "account_storage: id"),
+    (&storage::OWNS_BLOB, "account_blobs: account_blobs_1"),
     (&manifests::MANIFEST_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
     (&manifests::MANIFEST_BY_DIGEST, "v: versions_live_by_digest, m: id"),
     (&manifests::MANIFEST_HEAD_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
@@ -146,7 +150,8 @@ const HOT: &[(&Statement, &str)] = &[
     (
         &links::LINK_AGAIN,
         "versions: id, versions: versions_deleted_with, rows of whole, r: version_blobs_1, u: \
-         package_blobs_unlinked_1, b: blobs_1, sort",
+         package_blobs_unlinked_1, b: blobs_1, b: version_blobs_by_digest, v: id, sort, k: version_children_1, v: id, \
+         rows of names, sort",
     ),
     (
         &links::FORGET_UNLINKED,
@@ -240,6 +245,7 @@ const OTHERS: &[&Statement] = &[
     &links::DROP_LINKS_OF,
     &links::DROP_UNLINKED,
     &links::DROP_UNLINKED_OF,
+    &links::COUNT_LINK,
     &links::LINK,
     &links::PIN_LINK,
     &links::REMEMBER_UNLINKED,
@@ -419,8 +425,25 @@ const OTHERS: &[&Statement] = &[
     &uploads::KEEP_IN_TRASH,
     &uploads::RELEASE_LEASE,
     &usage::ADD_TRANSFER,
-    &usage::STORAGE,
+    &usage::PUT_PLAN,
+    &usage::SET_PLAN,
     &usage::TRANSFERRED,
+    &usage::USAGES,
+    &storage::ADD_NAMES,
+    &storage::ADD_STORAGE,
+    &storage::CLOSE_BLOBS,
+    &storage::COUNTED_LINKS,
+    &storage::COUNT_BLOBS,
+    &storage::COUNT_NAMED,
+    &storage::FORGET_BLOBS,
+    &storage::FORGET_BLOBS_OF,
+    &storage::FORGET_STORAGE_OF,
+    &storage::LIMITS_OF,
+    &storage::MOVE_UPLOADS,
+    &storage::NAMES,
+    &storage::OPEN_UPLOADS,
+    &storage::UNCOUNT_BLOBS,
+    &storage::UNCOUNT_UNNAMED,
     &uploads::REMOVE_UPLOAD,
     &package_records::DELETE_PACKAGE,
     &package_records::DROP_GRANTS,
@@ -480,6 +503,9 @@ const OTHERS: &[&Statement] = &[
 
 /// What may read a table as a whole, and why.
 const READ_WHOLE: &[(&Statement, &str)] = &[
+    (&usage::DROP_PLANS, "once at a start, and they are few"),
+    (&usage::FORGET_PLANS, "once at a start, and they are few"),
+    (&usage::PLANS, "they are few"),
     (&crate::schema::MIGRATIONS_DONE, "once at a start, and they are few"),
     (&settings::LOCK_SETTINGS, "once at a start, and they are few"),
     (&tokens::SIGNING_KEYS, "the newest eight"),
@@ -564,6 +590,7 @@ const PARTS: &[&str] = &[
     "made",
     "mine",
     "named",
+    "names",
     "open",
     "organizations",
     "own",

@@ -241,6 +241,11 @@ impl Row<'_> {
     pub(crate) fn size(&self, at: usize) -> Result<u64, CatalogError> {
         u64::try_from(self.int(at)?).map_err(|_| CatalogError::Corrupt("size"))
     }
+
+    pub(crate) fn size_or_null(&self, at: usize) -> Result<Option<u64>, CatalogError> {
+        let size = self.int_or_null(at)?;
+        size.map(|size| u64::try_from(size).map_err(|_| CatalogError::Corrupt("size"))).transpose()
+    }
 }
 
 #[cfg(test)]

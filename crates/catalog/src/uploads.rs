@@ -84,8 +84,9 @@ pub struct Finished {
 
 statement!(
     INSERT_UPLOAD,
-    "INSERT INTO uploads (id, package_id, account_id, storage_key, received, hash_state, created_at, expires_at)
-     VALUES ($1, $2, $3, $4, 0, $5, $6, $7)"
+    "INSERT INTO uploads
+       (id, package_id, account_id, storage_key, received, hash_state, created_at, expires_at, owner_id)
+     VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)"
 );
 statement!(
     UPLOAD,
@@ -197,6 +198,7 @@ impl<'tx> WriteTx<'_, 'tx> {
             Value::Bytes(hash_state),
             now.0.into(),
             expires_at.0.into(),
+            may.owner().0.into(),
         ];
         self.execute(&INSERT_UPLOAD, &values)?;
         Ok(Upload {

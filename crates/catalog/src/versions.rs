@@ -157,7 +157,7 @@ statement!(
 statement!(
     DELETE_PARTS,
     "UPDATE versions SET deleted_at = $3, deleted_by = $4, deleted_with = $5, part = 0
-     WHERE package_id = $1 AND digest IN {list $2} AND deleted_at IS NULL AND +part = 1"
+     WHERE package_id = $1 AND digest IN {list $2} AND deleted_at IS NULL AND +part = 1 RETURNING id"
 );
 statement!(
     RESTORE_VERSION,
@@ -172,7 +172,8 @@ statement!(
        AND NOT EXISTS (SELECT 1 FROM versions n WHERE n.package_id = versions.package_id
                        AND n.digest = versions.digest AND n.deleted_at IS NULL)
        AND NOT EXISTS (SELECT 1 FROM versions n WHERE n.package_id = versions.package_id
-                       AND n.digest = versions.digest AND n.deleted_at IS NOT NULL AND n.id > versions.id)"
+                       AND n.digest = versions.digest AND n.deleted_at IS NOT NULL AND n.id > versions.id)
+     RETURNING id"
 );
 statement!(
     FORGET_TAKEN,
@@ -367,15 +368,17 @@ impl<'tx> WriteTx<'_, 'tx> {
         let parts = self.parts_of_alone(package, digest)?;
         let mut change = Change::default();
         self.end_version(may, end, now, &mut change)?;
-        let mut taken = 0;
+        let mut gone = vec![id];
         if !parts.is_empty() {
             let by = may.account().map(|id| id.0);
             let values = [package.0.into(), Value::List(&parts), now.0.into(), by.into(), id.0.into()];
-            taken = self.execute(&DELETE_PARTS, &values)?;
-            change.parts -= count(taken);
+            gone.extend(self.rows(&DELETE_PARTS, &values, |row| row.int(0).map(VersionId))?);
         }
+        let taken = gone.len() as u64 - 1;
+        change.parts -= count(taken);
         self.settle_gone(id, &mut change)?;
         self.count_versions(package, change, now)?;
+        self.uncount_names(package, &gone)?;
         self.review_versions(id, now)?;
         Ok(taken)
     }
@@ -403,12 +406,16 @@ impl<'tx> WriteTx<'_, 'tx> {
         if self.execute(&RESTORE_VERSION, &values)? == 0 {
             return Err(CatalogError::Corrupt("version"));
         }
-        let taken = self.execute(&RESTORE_PARTS, &values)?;
+        let mut back_again = self.rows(&RESTORE_PARTS, &values, |row| row.int(0).map(VersionId))?;
+        let taken = back_again.len() as u64;
+        back_again.push(deleted.id);
         let by = may.account().map(|id| id.0);
         let reopened = self.execute(&REOPEN_TAGS, &[id, deleted_at.0.into(), now.0.into(), by.into()])?;
         let mut change =
             Change { versions: 1 + count(taken), tagged: i64::from(reopened > 0), ..Change::default() };
         self.settle_arrived(deleted.id, &mut change)?;
+        // What is linked again knows who names it: the names of what was linked all the time come before.
+        self.count_names(package, &back_again)?;
         self.link_again(package, deleted.id, now)?;
         self.execute(&FORGET_TAKEN, &[id])?;
         self.count_versions(package, change, now)?;

@@ -91,6 +91,10 @@ impl OciError {
                     .header(WWW_AUTHENTICATE, &challenge.render(Some(Problem::InvalidToken)))
             }
             Denied::Refused(refused) => OciError::refused(refused, challenge),
+            // Clients print the message of a DENIED and do not try again.
+            Denied::OverQuota(over) => OciError::forbidden(format!(
+                "quota_exceeded: {over}; delete what is not needed, or ask the operator for a larger plan"
+            )),
         }
     }
 

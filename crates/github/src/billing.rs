@@ -233,10 +233,11 @@ pub(crate) async fn packages_of_user(call: Call<'_>) -> Result<Answer, ApiError>
 
 fn packages(usage: &Usage) -> PackagesBilling {
     let total = whole_gigabytes(usage.private_transfer);
+    // Without a limit, what was used is included.
     PackagesBilling {
         total_gigabytes_bandwidth_used: total,
         total_paid_gigabytes_bandwidth_used: 0,
-        included_gigabytes_bandwidth: total,
+        included_gigabytes_bandwidth: usage.limits.private_transfer.map_or(total, whole_gigabytes),
     }
 }
 

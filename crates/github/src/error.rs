@@ -129,6 +129,7 @@ impl ApiError {
         match denied {
             Denied::Credential => ApiError::bad_credentials(),
             Denied::Refused(refused) => ApiError::refused(refused, what),
+            Denied::OverQuota(over) => ApiError::forbidden(format!("Quota exceeded: {over}.")),
         }
     }
 

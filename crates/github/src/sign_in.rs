@@ -272,6 +272,7 @@ fn trouble(code: &str, error: &DeviceError) -> Response<Full<Bytes>> {
             ),
             _ => (StatusCode::FORBIDDEN, "This token may not sign in a program.".to_owned()),
         },
+        DeviceError::Denied(Denied::OverQuota(over)) => (StatusCode::FORBIDDEN, over.to_string()),
         DeviceError::Robot => (StatusCode::FORBIDDEN, "A robot signs in no program.".to_owned()),
         DeviceError::Pending | DeviceError::SlowDown { .. } | DeviceError::Refused => {
             (StatusCode::CONFLICT, "This was decided already.".to_owned())

@@ -49,6 +49,8 @@ pub fn run() -> ExitCode {
         Act::Retention { act, flags } => operator::run(act.command(), &flags),
         Act::Tag { act, flags } => operator::run(act.command(), &flags),
         Act::Package { act, flags } => operator::run(act.command(), &flags),
+        Act::Usage { show, flags } => operator::run(show.command(), &flags),
+        Act::Plan { act, flags } => operator::run(act.command(), &flags),
         Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
     };
     match done {

@@ -5,6 +5,7 @@
 
 mod error;
 mod keys;
+mod plans;
 mod report;
 mod sources;
 mod values;
@@ -18,8 +19,8 @@ pub use values::{AdminToken, DatabaseUrl, ExternalUrl, LogFormat, SparseManifest
 use ipnet::IpNet;
 use packhouse_blobs::{S3Keys, S3Settings};
 use packhouse_oci::AccountName;
-use packhouse_service::CreateRepositories;
 use packhouse_service::RateSettings;
+use packhouse_service::{CreateRepositories, Limits};
 use sources::{Gathered, Raw};
 use std::fs::File;
 use std::io::Read;
@@ -75,6 +76,10 @@ pub struct Config {
     pub gc_grace: Duration,
     /// `gc_rate`, things in a second.
     pub gc_rate: u64,
+    /// `plans`, with those that are always there.
+    pub plans: Vec<(String, Limits)>,
+    /// `plan`, one of `plans`.
+    pub plan: String,
     /// `deleted_downloads_max`
     pub deleted_downloads_max: u64,
     /// `redirect_renamed`
@@ -156,6 +161,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let deleted_retention = from.required("deleted_retention", values::retention)?.0;
     let gc_grace = from.required("gc_grace", values::retention)?.0;
     let gc_rate = from.number("gc_rate", 1, 1_000_000)?;
+    let plans = from.plans()?;
+    let plan = from.default_plan(&plans)?;
     let deleted_downloads_max = from.number("deleted_downloads_max", 0, 1_000_000_000_000_000)?;
     let redirect_renamed = from.required("redirect_renamed", values::on_or_off)?.0;
     let connections_max =
@@ -194,6 +201,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         deleted_retention,
         gc_grace,
         gc_rate,
+        plans,
+        plan,
         deleted_downloads_max,
         redirect_renamed,
         connections_max,
@@ -348,6 +357,25 @@ impl Reader<'_> {
         let hosts = values::hosts(&items).map_err(|problem| invalid(name, &place, problem))?;
         self.rows.push(Row::given(name, hosts.join(","), &place));
         Ok(hosts)
+    }
+
+    fn plans(&mut self) -> Result<Vec<(String, Limits)>, ConfigError> {
+        let (items, place) = match self.gathered.take("plans") {
+            Some((Raw::Many(items), place)) => (items, place),
+            Some((Raw::One(text), place)) => (text.split(',').map(str::to_owned).collect(), place),
+            None => (Vec::new(), Source::Default),
+        };
+        let plans = plans::plans(&items).map_err(|problem| invalid("plans", &place, problem))?;
+        self.rows.push(Row::given("plans", plans::shown(&plans), &place));
+        Ok(plans)
+    }
+
+    fn default_plan(&mut self, plans: &[(String, Limits)]) -> Result<String, ConfigError> {
+        let known = |text: &str| match plans.iter().find(|(name, _)| name == text) {
+            Some((name, _)) => Ok(name.clone()),
+            None => Err(format!("`{text}` is none of `plans`")),
+        };
+        Ok(self.required("plan", known)?.0)
     }
 
     fn text(&mut self, name: &'static str) -> Result<Option<(String, Source)>, ConfigError> {

@@ -60,6 +60,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let address = listener.local_addr().context("cannot tell the address of `listen`")?;
     let Opened { service, first_start } = open(config, &folder).await?;
+    service.adopt_plans(&config.plans, &config.plan).await.context("cannot take over `plans`")?;
     let socket = OperatorSocket::bind(&folder)?;
 
     let house = House::new(config, service.clone());

@@ -1,6 +1,6 @@
 //! What can go wrong, as facts of our field. Each edge has one mapping for each of these, without a `_` arm.
 
-use packhouse_access::{Refused, TagHeld};
+use packhouse_access::{OverQuota, Refused, TagHeld};
 use packhouse_blobs::BlobError;
 use packhouse_catalog::CatalogError;
 use packhouse_oci::{Digest, ManifestError, Reference};
@@ -63,6 +63,17 @@ pub enum Denied {
     /// A rule says no.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The plan of the package's owner has no room for it.
+    #[error(transparent)]
+    OverQuota(#[from] Box<OverQuota>),
+}
+
+/// An error of the catalog as one of a service function: the one that is not ours to answer for is a refusal.
+pub(crate) fn of_catalog<E: From<Denied> + From<Fault>>(error: CatalogError) -> E {
+    match error {
+        CatalogError::OverQuota(over) => Denied::OverQuota(over).into(),
+        error => Fault::Catalog(error).into(),
+    }
 }
 
 /// Gives each error the facts and faults that any service function may end with.
@@ -75,7 +86,7 @@ macro_rules! common {
             fn from(denied: Denied) -> Self { Self::Denied(denied) }
         }
         impl From<CatalogError> for $error {
-            fn from(error: CatalogError) -> Self { Self::Fault(Fault::Catalog(error)) }
+            fn from(error: CatalogError) -> Self { of_catalog(error) }
         }
         impl From<Fault> for $error {
             fn from(fault: Fault) -> Self { Self::Fault(fault) }

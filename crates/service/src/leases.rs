@@ -9,27 +9,31 @@
 use crate::access::may_change;
 use crate::{Service, UploadError};
 use packhouse_access::Push;
-use packhouse_catalog::{Leased, Presented, Upload};
-use packhouse_oci::PackageName;
+use packhouse_catalog::{Leased, Presented, Room, Upload};
+use packhouse_oci::{Digest, PackageName};
 use std::convert::Infallible;
 use std::time::Duration;
 
 impl Service {
-    /// Takes the lease of a session, which is then as it was last acknowledged; a finished one needs none.
+    /// Takes the lease of a session, which is then as it was last acknowledged; a finished one needs none. With what room
+    /// there is for its bytes.
     pub(crate) async fn lease(
         &self,
         presented: &Presented,
         name: &PackageName,
         id: &str,
-    ) -> Result<Upload, UploadError> {
+        known: Option<Digest>,
+    ) -> Result<(Upload, Option<Room>), UploadError> {
         let (presented, name, id) = (presented.clone(), name.clone(), id.to_owned());
         let (now, seconds) = (self.clock.now(), self.settings.lease_seconds);
         let leased = self.catalog.write(move |tx| {
             let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
-            Ok::<_, UploadError>(tx.lease_upload(&may, &id, now, seconds)?)
+            let leased = tx.lease_upload(&may, &id, now, seconds)?;
+            Ok::<_, UploadError>((leased, tx.room(&may, &id, known.as_ref())?))
         });
-        match leased.await? {
-            Some(Leased::Taken(upload) | Leased::Finished(upload)) => Ok(upload),
+        let (leased, room) = leased.await?;
+        match leased {
+            Some(Leased::Taken(upload) | Leased::Finished(upload)) => Ok((upload, room)),
             Some(Leased::Held) => Err(UploadError::Busy),
             None => Err(UploadError::Unknown),
         }

@@ -61,8 +61,8 @@ pub use organizations::{AccountSeen, MemberAnswer, MembershipSeen, PolicyChange,
 pub use own_tokens::{LimitWanted, TokenMade, TokenSeen, TokenWanted};
 pub use package_access::{Grantee, PackageAccess};
 pub use packages::{Namespace, PackageError, PackagesAsked, PackagesPage};
-pub use packhouse_access::RepositoryRole;
 pub use packhouse_access::{Actions, Refusal, Refused, Role, Scopes, TagHeld, Visibility};
+pub use packhouse_access::{Limits, OverQuota, RepositoryRole};
 pub use packhouse_catalog::{
     Account, AccountKind, Affiliation, Affiliations, Collaborator, Membership, OrganizationPolicy,
     Repository, RepositoryOwner, Team, TeamAbove, TeamMember, TokenKind, Window,

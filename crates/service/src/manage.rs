@@ -3,7 +3,7 @@
 
 use crate::Service;
 use crate::access::caller;
-use crate::error::{Denied, Fault};
+use crate::error::{Denied, Fault, of_catalog};
 use crate::identity::Shown;
 use packhouse_access::{Caller, Refused, TagHeld};
 use packhouse_catalog::{Account, AccountKind, CatalogError, Micros, ReadTx, Window, WriteTx};
@@ -71,9 +71,14 @@ impl From<TagHeld> for ManageError {
     }
 }
 
+impl From<Fault> for ManageError {
+    fn from(fault: Fault) -> Self {
+        ManageError::Fault(fault)
+    }
+}
 impl From<CatalogError> for ManageError {
     fn from(error: CatalogError) -> Self {
-        ManageError::Fault(Fault::Catalog(error))
+        of_catalog(error)
     }
 }
 

@@ -5,14 +5,16 @@ mod gc;
 mod machines;
 mod people;
 mod rules;
+mod usage;
 
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
 pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
+pub use usage::{MeasureView, PlanLimitsView, UsageCommand, UsageView};
 
 use crate::access::caller;
-use crate::error::Fault;
+use crate::error::{Fault, of_catalog};
 use crate::identity::hash;
 use crate::token_format::Secret;
 use crate::{Denied, Explanation, Service};
@@ -144,6 +146,8 @@ pub enum Command {
     Gc(GcCommand),
     /// Rules about tags, retention, the tags' past.
     Rules(RuleCommand),
+    /// What accounts use, and their plans.
+    Usage(UsageCommand),
 }
 
 /// A user or an organization.
@@ -264,6 +268,10 @@ pub enum Answer {
     TagHistory(Vec<TagView>),
     /// Why, or why not.
     Explained(Explanation),
+    /// What accounts use.
+    Usage(Vec<UsageView>),
+    /// Plans.
+    Plans(Vec<PlanLimitsView>),
     /// What a round of collection did.
     GcRound(GcRoundView),
     /// What collecting now would remove.
@@ -296,6 +304,8 @@ impl std::fmt::Debug for Answer {
             | Answer::Teams(_)
             | Answer::Repositories(_)
             | Answer::Explained(_)
+            | Answer::Usage(_)
+            | Answer::Plans(_)
             | Answer::GcRound(_)
             | Answer::Garbage(_)
             | Answer::Rules(_)
@@ -326,6 +336,8 @@ enum OperatorError {
     NoMember { org: String, user: String },
     #[error("`{user}` is the last owner of `{org}`; make another owner first")]
     LastOwner { org: String, user: String },
+    #[error("there is no plan `{0}`; `packhouse plan list` shows which there are")]
+    NoPlan(String),
     #[error("there is no working token {0}; `packhouse token list` shows which there are")]
     NoToken(i64),
     #[error("there is no `{0}`")]
@@ -352,7 +364,7 @@ enum OperatorError {
 
 impl From<CatalogError> for OperatorError {
     fn from(error: CatalogError) -> Self {
-        OperatorError::Fault(Fault::Catalog(error))
+        of_catalog(error)
     }
 }
 
@@ -407,6 +419,7 @@ impl Service {
                     | Command::PackageAccess { .. } => people::roles(tx, &operator, &command, now),
                     Command::People(command) => people::people(tx, &operator, command, now),
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
+                    Command::Usage(command) => usage::usage_command(tx, &may, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
                     Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }

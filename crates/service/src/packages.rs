@@ -1,7 +1,7 @@
 //! Packages through GitHub's API: seeing, listing, deleting, restoring, moving them, and who may read them.
 
 use crate::access::caller;
-use crate::error::Fault;
+use crate::error::{Fault, of_catalog};
 use crate::identity::Shown;
 use crate::manage::lower;
 use crate::{Denied, Service};
@@ -71,9 +71,14 @@ impl From<Denied> for PackageError {
         PackageError::Denied(denied)
     }
 }
+impl From<Fault> for PackageError {
+    fn from(fault: Fault) -> Self {
+        PackageError::Fault(fault)
+    }
+}
 impl From<CatalogError> for PackageError {
     fn from(error: CatalogError) -> Self {
-        PackageError::Fault(Fault::Catalog(error))
+        of_catalog(error)
     }
 }
 

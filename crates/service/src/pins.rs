@@ -7,6 +7,7 @@
 use crate::access::{caller, read_facts};
 use crate::identity::Shown;
 use crate::pulls::found;
+use crate::usage::month_of;
 use crate::{BlobFound, ManifestFound, PullError, Service};
 use packhouse_access::{Pull, Push, decide};
 use packhouse_catalog::{Micros, Presented, WriteTx};
@@ -31,7 +32,9 @@ impl Service {
                 let may = decide::<Pull>(&facts)?;
                 let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
                 let stale = blob.pinned_until() < fresh && decide::<Push>(&facts).is_ok();
-                Ok::<_, PullError>((BlobFound { blob, owner: may.owner(), public: may.is_public() }, stale))
+                let room = tx.transfer_room(&may, month_of(now))?;
+                let found = BlobFound { blob, owner: may.owner(), public: may.is_public(), room };
+                Ok::<_, PullError>((found, stale))
             })
             .await?;
         if stale {

@@ -3,10 +3,11 @@
 use crate::access::may_pull;
 use crate::error::Fault;
 use crate::identity::Shown;
-use crate::{PullError, Service};
-use packhouse_access::AccountId;
+use crate::usage::month_of;
+use crate::{Denied, PullError, Service};
+use packhouse_access::{AccountId, Bytes};
 use packhouse_blobs::Reader;
-use packhouse_catalog::{ManifestRow, ReadableBlob};
+use packhouse_catalog::{ManifestRow, ReadableBlob, TransferRoom};
 use packhouse_oci::{Digest, MediaType, PackageName, Reference};
 
 /// A manifest that was found.
@@ -28,6 +29,8 @@ pub struct BlobFound {
     pub(crate) blob: ReadableBlob,
     pub(crate) owner: AccountId,
     pub(crate) public: bool,
+    /// What of it may be sent this month; none without a limit.
+    pub(crate) room: Option<TransferRoom>,
 }
 
 impl BlobFound {
@@ -87,7 +90,8 @@ impl Service {
             .read(move |tx| {
                 let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
                 let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
-                Ok(BlobFound { blob, owner: may.owner(), public: may.is_public() })
+                let room = tx.transfer_room(&may, month_of(now))?;
+                Ok(BlobFound { blob, owner: may.owner(), public: may.is_public(), room })
             })
             .await
     }
@@ -99,6 +103,7 @@ impl Service {
         first: u64,
         end: u64,
     ) -> Result<Option<String>, PullError> {
+        self.may_send(blob, end.saturating_sub(first))?;
         let address = self.store.address(&blob.blob).await;
         let address = address.map_err(|error| PullError::Fault(Fault::Blobs(error)))?;
         if address.is_some() {
@@ -107,8 +112,17 @@ impl Service {
         Ok(address)
     }
 
+    /// Refuses bytes beyond what the owner's plan lets be sent in a month, with what this node has not written yet.
+    fn may_send(&self, blob: &BlobFound, bytes: u64) -> Result<(), PullError> {
+        let Some(room) = &blob.room else { return Ok(()) };
+        let unwritten = self.transfers.unwritten(blob.owner, self.clock.now());
+        let admitted = room.admit(Bytes::of(bytes, !blob.public), unwritten);
+        admitted.map_err(|over| PullError::Denied(Denied::OverQuota(Box::new(over))))
+    }
+
     /// Opens bytes `first..end` of a blob that was found.
     pub async fn read_blob(&self, blob: &BlobFound, first: u64, end: u64) -> Result<Reader, PullError> {
+        self.may_send(blob, end.saturating_sub(first))?;
         let reader = self.store.reader(&blob.blob, first, end).await;
         let reader = reader.map_err(|error| PullError::Fault(Fault::Blobs(error)))?;
         self.transfers.note(blob.owner, blob.public, self.clock.now(), end.saturating_sub(first));

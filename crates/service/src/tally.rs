@@ -35,6 +35,11 @@ impl<K: Clone + Eq + Hash + Ord> Tally<K> {
         }
     }
 
+    /// What was counted of something since the last round.
+    pub(crate) fn counted(&self, what: &K) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied().unwrap_or(0)
+    }
+
     /// All sums, in one order, so that two writers never wait in a circle.
     fn take(&self) -> Vec<(K, u64)> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -7,12 +7,12 @@ use crate::access::{caller, may, may_change, may_push};
 use crate::error::Fault;
 use crate::identity::Shown;
 use crate::receive::receive;
-use crate::{Service, UploadError};
+use crate::{Denied, Service, UploadError};
 use bytes::Bytes;
 use http_body::Body;
-use packhouse_access::{Pull, Push, decide};
+use packhouse_access::{OverQuota, Pull, Push, decide};
 use packhouse_blobs::{BlobError, Claim, Journal, Kept, Writer, driver::Work};
-use packhouse_catalog::{Finished, Micros, Placed, Presented, Upload, WriteTx};
+use packhouse_catalog::{Finished, Micros, Placed, Presented, Room, Upload, WriteTx};
 use packhouse_oci::{Algorithm, ContentRange, Digest, Hasher, PackageName};
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Service {
         algorithm: Algorithm,
     ) -> Result<Session, UploadError> {
         let presented = self.presented(shown)?;
-        let upload = self.begin(presented, name.clone(), algorithm).await?;
+        let upload = self.begin(presented, name.clone(), algorithm, None).await?;
         Ok(Session { id: upload.id, received: 0 })
     }
 
@@ -62,12 +62,18 @@ impl Service {
         presented: Presented,
         name: PackageName,
         algorithm: Algorithm,
+        whole: Option<(Digest, u64)>,
     ) -> Result<Upload, UploadError> {
         let new = NewUpload::random(algorithm)?;
         let (now, expires) = self.upload_times();
         self.catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
+                // Of an unknown length it is known that it is something.
+                let (known, bytes) = whole.map_or((None, 1), |(digest, bytes)| (Some(digest), bytes));
+                if let Some(room) = tx.room(&may, &new.id, known.as_ref())? {
+                    room.admit(bytes).map_err(over_quota)?;
+                }
                 Ok(tx.begin_upload(&may, &new.id, &new.key, &new.hash_state, now, expires)?)
             })
             .await
@@ -110,6 +116,9 @@ impl Service {
                 {
                     return Ok(Mounted::Mounted);
                 }
+                if let Some(room) = tx.room(&into, &new.id, Some(&digest))? {
+                    room.admit(1).map_err(over_quota)?;
+                }
                 let upload = tx.begin_upload(&into, &new.id, &new.key, &new.hash_state, now, expires)?;
                 Ok(Mounted::Session(Session { id: upload.id, received: 0 }))
             })
@@ -130,14 +139,13 @@ impl Service {
     {
         let presented = self.presented(shown)?;
         self.refuse_too_large(length.unwrap_or(0))?;
-        let upload = self.begin(presented.clone(), name.clone(), digest.algorithm()).await?;
-        let claim = self.store.claim(&upload.id)?;
-        let upload =
-            if self.store.is_shared() { self.lease(&presented, name, &upload.id).await? } else { upload };
+        let whole = (digest, length.unwrap_or(1));
+        let upload = self.begin(presented.clone(), name.clone(), digest.algorithm(), Some(whole)).await?;
+        let claimed = self.claimed(&presented, name, &upload.id, Some(digest)).await?;
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let (id, held) = (upload.id.clone(), upload.clone());
-            let work = service.finish_claimed(presented.clone(), name.clone(), upload, claim, digest, body);
+            let (id, held) = (claimed.upload.id.clone(), claimed.upload.clone());
+            let work = service.finish_claimed(presented.clone(), name.clone(), claimed, digest, body);
             let done = service.under_lease(&held, work).await;
             if done.is_err() {
                 // The client was never told of the session, so nobody will resume it.
@@ -153,7 +161,7 @@ impl Service {
 
     /// Where a session stands (end-13).
     pub async fn upload(&self, shown: &Shown, name: &PackageName, id: &str) -> Result<Session, UploadError> {
-        let upload = self.session(self.presented(shown)?, name.clone(), id.to_owned()).await?;
+        let (upload, _) = self.session(self.presented(shown)?, name.clone(), id.to_owned(), None).await?;
         match upload.finished {
             Some(_) => Err(UploadError::Unknown),
             None => Ok(Session { id: upload.id, received: upload.received }),
@@ -165,12 +173,14 @@ impl Service {
         presented: Presented,
         name: PackageName,
         id: String,
-    ) -> Result<Upload, UploadError> {
+        known: Option<Digest>,
+    ) -> Result<(Upload, Option<Room>), UploadError> {
         let now = self.clock.now();
         self.catalog
             .read(move |tx| {
                 let may = may::<Push, UploadError>(tx, &presented, &name, now)?;
-                tx.upload(&may, &id, now)?.ok_or(UploadError::Unknown)
+                let upload = tx.upload(&may, &id, now)?.ok_or(UploadError::Unknown)?;
+                Ok((upload, tx.room(&may, &id, known.as_ref())?))
             })
             .await
     }
@@ -189,18 +199,18 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let presented = self.presented(shown)?;
-        let (claim, upload) = self.claimed(&presented, name, id).await?;
-        if upload.finished.is_some() {
+        let claimed = self.claimed(&presented, name, id, None).await?;
+        if claimed.upload.finished.is_some() {
             return Err(UploadError::Unknown);
         }
-        if let Err(refused) = self.check_part(&upload, part) {
-            self.release(&upload, false).await;
+        if let Err(refused) = self.check_part(&claimed, part) {
+            self.release(&claimed.upload, false).await;
             return Err(refused);
         }
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let held = upload.clone();
-            let work = service.append_claimed(presented, name, upload, claim, part, body);
+            let held = claimed.upload.clone();
+            let work = service.append_claimed(presented, name, claimed, part, body);
             service.under_lease(&held, work).await
         })
         .await
@@ -210,16 +220,16 @@ impl Service {
         &self,
         presented: Presented,
         name: PackageName,
-        upload: Upload,
-        claim: Claim,
+        claimed: Claimed,
         part: Part,
         body: B,
     ) -> Result<Session, UploadError>
     where
         B: Body<Data = Bytes> + Send,
     {
+        let Claimed { claim, upload, room } = claimed;
         let writer = self.writer(&presented, &name, &upload, claim).await?;
-        let received = receive(writer, body, self.settings.layer_bytes_max).await;
+        let received = receive(writer, body, self.bytes_max(room.as_ref())).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
         };
@@ -232,7 +242,7 @@ impl Service {
             }
             Err(error @ UploadError::TooLarge { .. }) => {
                 self.end_session(presented, name, upload.id, writer).await?;
-                return Err(error);
+                return Err(self.too_large(error, room.as_ref()));
             }
             Ok(()) | Err(_) => {}
         }
@@ -280,20 +290,20 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let presented = self.presented(shown)?;
-        let (claim, upload) = self.claimed(&presented, name, id).await?;
-        match upload.finished {
+        let claimed = self.claimed(&presented, name, id, Some(digest)).await?;
+        match claimed.upload.finished {
             Some(finished) if finished == digest => return self.still_there(presented, name, digest).await,
             Some(_) => return Err(UploadError::Unknown),
             None => {}
         }
-        if let Err(refused) = self.check_part(&upload, part) {
-            self.release(&upload, false).await;
+        if let Err(refused) = self.check_part(&claimed, part) {
+            self.release(&claimed.upload, false).await;
             return Err(refused);
         }
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let held = upload.clone();
-            let work = service.finish_claimed(presented, name, upload, claim, digest, body);
+            let held = claimed.upload.clone();
+            let work = service.finish_claimed(presented, name, claimed, digest, body);
             service.under_lease(&held, work).await
         })
         .await
@@ -319,17 +329,17 @@ impl Service {
         &self,
         presented: Presented,
         name: PackageName,
-        upload: Upload,
-        claim: Claim,
+        claimed: Claimed,
         digest: Digest,
         body: B,
     ) -> Result<(), UploadError>
     where
         B: Body<Data = Bytes> + Send,
     {
+        let Claimed { claim, upload, room } = claimed;
         let writer = self.writer(&presented, &name, &upload, claim).await?;
         let writer = writer.with_algorithm(digest.algorithm());
-        let received = receive(writer, body, self.settings.layer_bytes_max).await;
+        let received = receive(writer, body, self.bytes_max(room.as_ref())).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
         };
@@ -342,7 +352,7 @@ impl Service {
             }
             Err(error @ UploadError::TooLarge { .. }) => {
                 self.end_session(presented, name, upload.id, writer).await?;
-                return Err(error);
+                return Err(self.too_large(error, room.as_ref()));
             }
             Err(error) => return Err(error),
         }
@@ -357,6 +367,7 @@ impl Service {
         let finished = Finished { digest, size: writer.received() };
         let (now, expires) = self.upload_times();
         let pinned = self.pinned_until();
+        let (id, asked, at) = (upload.id.clone(), presented.clone(), name.clone());
         let done = self
             .catalog
             .write(move |tx| {
@@ -366,9 +377,13 @@ impl Service {
                 let kept = placed.store_state.is_empty() || tx.keep_placed(&may, &upload, &placed, now)?;
                 Ok::<bool, UploadError>(done && kept)
             })
-            .await?;
+            .await;
         drop(writer);
-        if done { Ok(()) } else { Err(UploadError::Unknown) }
+        if let Err(UploadError::Denied(Denied::OverQuota(_))) = &done {
+            // Others took the room while the bytes came: they can become no blob.
+            self.cancel(asked, at, id).await?;
+        }
+        if done? { Ok(()) } else { Err(UploadError::Unknown) }
     }
 
     async fn writer(
@@ -391,10 +406,10 @@ impl Service {
         id: &str,
     ) -> Result<(), UploadError> {
         let presented = self.presented(shown)?;
-        let (claim, _) = self.claimed(&presented, name, id).await?;
+        let claimed = self.claimed(&presented, name, id, None).await?;
         let (name, id) = (name.clone(), id.to_owned());
         let ended = self.cancel(presented, name, id).await?;
-        drop(claim);
+        drop(claimed);
         if ended { Ok(()) } else { Err(UploadError::Unknown) }
     }
 
@@ -428,13 +443,31 @@ impl Service {
         presented: &Presented,
         name: &PackageName,
         id: &str,
-    ) -> Result<(Claim, Upload), UploadError> {
+        known: Option<Digest>,
+    ) -> Result<Claimed, UploadError> {
         let claim = self.claim(id);
-        if self.store.is_shared() && claim.is_ok() {
-            return Ok((claim?, self.lease(presented, name, id).await?));
+        let (upload, room) = if self.store.is_shared() && claim.is_ok() {
+            self.lease(presented, name, id, known).await?
+        } else {
+            self.session(presented.clone(), name.clone(), id.to_owned(), known).await?
+        };
+        Ok(Claimed { claim: claim?, upload, room })
+    }
+
+    /// How long a session may become.
+    fn bytes_max(&self, room: Option<&Room>) -> u64 {
+        let left = room.and_then(Room::left).unwrap_or(u64::MAX);
+        self.settings.layer_bytes_max.min(left)
+    }
+
+    /// Says which limit it was that a body went over.
+    fn too_large(&self, error: UploadError, room: Option<&Room>) -> UploadError {
+        match (error, room) {
+            (UploadError::TooLarge { max }, Some(room)) if max < self.settings.layer_bytes_max => {
+                room.admit(max.saturating_add(1)).map_or_else(over_quota, |()| UploadError::TooLarge { max })
+            }
+            (error, _) => error,
         }
-        let upload = self.session(presented.clone(), name.clone(), id.to_owned()).await?;
-        Ok((claim?, upload))
     }
 
     fn claim(&self, id: &str) -> Result<Claim, UploadError> {
@@ -450,7 +483,8 @@ impl Service {
         if bytes > max { Err(UploadError::TooLarge { max }) } else { Ok(()) }
     }
 
-    fn check_part(&self, upload: &Upload, part: Part) -> Result<(), UploadError> {
+    fn check_part(&self, claimed: &Claimed, part: Part) -> Result<(), UploadError> {
+        let Claimed { upload, room, .. } = claimed;
         if let Some(range) = part.range {
             if range.first != upload.received {
                 return Err(UploadError::OutOfOrder { id: upload.id.clone(), received: upload.received });
@@ -461,8 +495,23 @@ impl Service {
             }
             self.refuse_too_large(upload.received.saturating_add(expected))?;
         }
-        self.refuse_too_large(upload.received.saturating_add(part.length.unwrap_or(0)))
+        let length = upload.received.saturating_add(part.length.unwrap_or(0));
+        self.refuse_too_large(length)?;
+        room.as_ref().map_or(Ok(()), |room| room.admit(length)).map_err(over_quota)
     }
+}
+
+/// A session that this request alone may write.
+#[derive(Debug)]
+struct Claimed {
+    claim: Claim,
+    upload: Upload,
+    /// The room that its bytes have; none without a limit.
+    room: Option<Room>,
+}
+
+fn over_quota(over: OverQuota) -> UploadError {
+    UploadError::Denied(Denied::OverQuota(Box::new(over)))
 }
 
 fn placed(kept: Kept) -> Placed {

@@ -4,10 +4,11 @@
 use crate::access::caller;
 use crate::error::Fault;
 use crate::identity::Shown;
+use crate::sweep::{SweepError, fault};
 use crate::tally::Tally;
 use crate::{ListError, Service};
-use packhouse_access::{AccountId, SeeUsage, decide_namespace};
-use packhouse_catalog::{Micros, Transfer};
+use packhouse_access::{AccountId, Bytes, Limits, SeeUsage, decide_namespace, decide_operate};
+use packhouse_catalog::{Micros, Presented, Transfer};
 
 /// What an account uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +23,12 @@ pub struct Usage {
     pub transfer: u64,
     /// Those of them from private and internal packages.
     pub private_transfer: u64,
+    /// What the account's plan allows.
+    pub limits: Limits,
 }
 
 /// A month in the catalog: the year times 100 and the month, in UTC.
-fn month_of(time: Micros) -> i64 {
+pub(crate) fn month_of(time: Micros) -> i64 {
     let time = jiff::Timestamp::from_microsecond(time.0).unwrap_or_default();
     let date = jiff::tz::Offset::UTC.to_datetime(time).date();
     i64::from(date.year()) * 100 + i64::from(date.month())
@@ -39,9 +42,31 @@ impl Transfers {
     pub(crate) fn note(&self, owner: AccountId, public: bool, now: Micros, bytes: u64) {
         self.add((owner, month_of(now), public), bytes);
     }
+
+    /// What was sent from an account's packages since the last round.
+    pub(crate) fn unwritten(&self, owner: AccountId, now: Micros) -> Bytes {
+        let of = |public| self.counted(&(owner, month_of(now), public));
+        let private = of(false);
+        Bytes { all: private.saturating_add(of(true)), private }
+    }
 }
 
 impl Service {
+    /// Takes over the plans of the configuration; `default` is one of them, for accounts that were given none. By a
+    /// server at its start, not by commands.
+    pub async fn adopt_plans(&self, plans: &[(String, Limits)], default: &str) -> Result<(), Fault> {
+        let (plans, default, now) = (plans.to_vec(), default.to_owned(), self.clock.now());
+        self.catalog
+            .write(move |tx| {
+                tx.lock_settings()?;
+                let operator = caller::<SweepError>(tx, &Presented::Operator, now)?;
+                let may = decide_operate(&operator)?;
+                Ok::<_, SweepError>(tx.put_plans(&may, &plans, &default)?)
+            })
+            .await
+            .map_err(fault)
+    }
+
     /// What the account of that name uses, with the transfer of a month (the year times 100 and the month; this one,
     /// when none is said).
     pub async fn usage(&self, shown: &Shown, name: &str, month: Option<i64>) -> Result<Usage, ListError> {
@@ -54,12 +79,14 @@ impl Service {
                 let facts = tx.namespace_facts(&caller, &name)?;
                 let may = decide_namespace::<SeeUsage>(&facts)?;
                 let account = tx.account(&name)?.ok_or(ListError::NameUnknown)?;
+                let (stored, sent) = tx.usage(&may, month)?;
                 Ok(Usage {
                     login: account.login,
-                    storage: tx.storage(&may, true)?,
-                    private_storage: tx.storage(&may, false)?,
-                    transfer: tx.transferred(&may, month, true)?,
-                    private_transfer: tx.transferred(&may, month, false)?,
+                    storage: stored.all,
+                    private_storage: stored.private,
+                    transfer: sent.all,
+                    private_transfer: sent.private,
+                    limits: tx.plan_limits(&may)?,
                 })
             })
             .await

@@ -23,6 +23,7 @@ mod referrers;
 mod retention;
 mod robots;
 mod rules;
+mod storage;
 mod tags;
 mod tokens;
 mod transactions;

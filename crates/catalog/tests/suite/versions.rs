@@ -64,6 +64,31 @@ pub(crate) fn drift(house: &House) -> Vec<String> {
            OR a.public_package_count <> (SELECT count(*) FROM packages p
              WHERE p.owner_id = a.id AND p.visibility = 2 AND p.deleted_at IS NULL)",
     ));
+    // What accounts store, and which links count.
+    wrong.extend(house.rows(
+        "SELECT 'names', l.package_id, l.digest, l.named FROM package_blobs l WHERE l.named <> (
+           SELECT count(*) FROM versions v WHERE v.package_id = l.package_id AND v.deleted_at IS NULL
+             AND EXISTS (SELECT 1 FROM manifest_refs r WHERE r.manifest_id = v.manifest_id AND r.kind IN (1, 2, 3)
+                         AND r.digest = l.digest))
+         UNION ALL SELECT 'counted', l.package_id, l.digest, l.counted FROM package_blobs l
+           WHERE l.named > 0 AND l.counted = 0",
+    ));
+    let counted = "FROM package_blobs l JOIN packages p ON p.id = l.package_id
+         WHERE p.deleted_at IS NULL AND l.counted = 1";
+    wrong.extend(house.rows(&format!(
+        "SELECT 'stored', a.id, s.bytes, s.private_bytes FROM accounts a
+         LEFT JOIN account_storage s ON s.owner_id = a.id
+         WHERE COALESCE(s.bytes, 0) <> COALESCE((SELECT sum(b.size) FROM blobs b
+             WHERE b.digest IN (SELECT l.digest {counted} AND p.owner_id = a.id)), 0)
+           OR COALESCE(s.private_bytes, 0) <> COALESCE((SELECT sum(b.size) FROM blobs b
+             WHERE b.digest IN (SELECT l.digest {counted} AND p.owner_id = a.id AND p.visibility <> 2)), 0)"
+    )));
+    wrong.extend(house.rows(&format!(
+        "SELECT 'holds', h.owner_id, h.links, h.private_links FROM account_blobs h
+         WHERE h.links < 1 OR h.links <> (SELECT count(*) {counted} AND p.owner_id = h.owner_id AND l.digest = h.digest)
+           OR h.private_links <> (SELECT count(*) {counted} AND p.owner_id = h.owner_id AND l.digest = h.digest
+                                  AND p.visibility <> 2)"
+    )));
     // No tag points at what is deleted, and nothing live went with something.
     wrong.extend(house.rows(
         "SELECT 'tag', t.id FROM tags t JOIN versions v ON v.id = t.version_id

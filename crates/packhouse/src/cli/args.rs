@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod rules;
+mod usage;
 
 use super::duration;
 use super::flags::ConfigFlags;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
 pub(super) use rules::{ProtectAct, RetentionAct, TagAct};
 use std::path::PathBuf;
+pub(super) use usage::{PlanAct, UsageShow};
 
 /// Your own ghcr.io: a container registry in one program.
 #[derive(Debug, Parser)]
@@ -123,6 +125,27 @@ Examples:
     Package {
         #[command(subcommand)]
         act: PackageAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Show what accounts store and send, and what they may
+    #[command(after_help = "\
+Storage is the configs and layers of an account's packages, each once; what was deleted counts no more. Transfer is
+what was sent of them in a month (UTC).
+
+Examples:
+  packhouse usage
+  packhouse usage acme --month 2026-10 --json")]
+    Usage {
+        #[command(flatten)]
+        show: UsageShow,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// List the plans, and give accounts one
+    Plan {
+        #[command(subcommand)]
+        act: PlanAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },

@@ -1,6 +1,7 @@
 //! What commands print: tables for people, JSON for programs.
 
 mod rules;
+mod usage;
 
 use crate::config::Row;
 use anyhow::{Context, bail};
@@ -82,6 +83,8 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Plan(plan) => serde_json::to_value(plan)?,
         Answer::TagHistory(rows) => serde_json::to_value(rows)?,
         Answer::Explained(explanation) => serde_json::to_value(explanation)?,
+        Answer::Usage(rows) => serde_json::to_value(rows)?,
+        Answer::Plans(rows) => serde_json::to_value(rows)?,
         Answer::GcRound(round) => serde_json::to_value(round)?,
         Answer::Garbage(rows) => serde_json::to_value(rows)?,
         Answer::GcStatus(status) => serde_json::to_value(status)?,
@@ -127,6 +130,8 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Plan(plan) => rules::plan(&plan),
         Answer::TagHistory(rows) => rules::history(&rows),
         Answer::Explained(explanation) => explained(&explanation),
+        Answer::Usage(rows) => usage::usage(&rows),
+        Answer::Plans(rows) => usage::plans(&rows),
         Answer::GcRound(round) => gc_round(&round),
         Answer::Garbage(rows) => garbage(&rows),
         Answer::GcStatus(status) => gc_status(&status),

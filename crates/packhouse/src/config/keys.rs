@@ -381,6 +381,27 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
+        name: "plans",
+        section: Section::Content,
+        placeholder: "PLAN,…",
+        allowed: "plans such as `team private_storage=50GB transfer=1TB`: a name of lower-case letters, digits and `-`, and \
+                  any of `storage`, `private_storage`, `transfer`, `private_transfer` with a size; at most 64; a list in \
+                  the file, separated by commas elsewhere",
+        default: Fallback::Value(""),
+        about: "What accounts may store, and send in a month, in all or from packages that are not public. `unlimited` and \
+                `github-free` (500 MB and 1 GB, not public) are there anyway. `packhouse plan set` gives an account one.",
+        secret: false,
+    },
+    Key {
+        name: "plan",
+        section: Section::Content,
+        placeholder: "NAME",
+        allowed: "one of `plans`, `unlimited` or `github-free`",
+        default: Fallback::Value("unlimited"),
+        about: "The plan of accounts that were given none.",
+        secret: false,
+    },
+    Key {
         name: "deleted_downloads_max",
         section: Section::Content,
         placeholder: "NUMBER",
