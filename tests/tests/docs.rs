@@ -172,6 +172,37 @@ fn the_commands_of_retention_work_in_their_order() {
     assert_eq!(held.status, 403, "{held}");
 }
 
+#[test]
+fn the_commands_of_quotas_work_in_their_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quotas.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = blocks(&page, "sh");
+    let settings = blocks(&page, "toml");
+    assert_eq!((commands.len(), settings.len()), (1, 1), "is this the page?");
+    let desk = tempfile::tempdir().expect("a folder");
+    let config = desk.path().join("packhouse.toml");
+    std::fs::write(&config, &settings[0]).expect("a file");
+    let house = House::builder().env("PACKHOUSE_CONFIG", config.to_str().expect("a path")).start();
+    house.operator(["user", "create", "mona"]);
+    let mona = house.token("mona", "admin:org,write:packages,delete:packages");
+    house.organization("octo", &mona);
+    let image = Image::random(1_000);
+    house.caller(&mona).push("octo/app", "latest", &image);
+    let program = packhouse_tests::tools::packhouse();
+    let script = format!(
+        "set -eu\npackhouse() {{ '{}' \"$@\" --data '{}'; }}\n{}",
+        program.display(),
+        house.data().display(),
+        commands[0]
+    );
+    let done = Program::new("bash", desk.path()).args(["-c", &script]).env("NO_COLOR", "1").succeeds();
+
+    // The plans of the page, the one of octo, and what its image takes.
+    done.says("small").says("team").says("github-free").says("of 500.0 MB");
+    let stored: usize = image.layers.iter().chain([&image.config]).map(|blob| blob.bytes.len()).sum();
+    done.says(&format!("\"used\": {stored}"));
+}
+
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.
 #[test]
 fn the_tests_that_the_promises_name_exist() {

@@ -2,7 +2,7 @@
 
 use packhouse_tests::engines::Dockerd;
 use packhouse_tests::image::Parcel;
-use packhouse_tests::{Finished, Image, Program, User};
+use packhouse_tests::{Finished, House, Image, Program, User};
 use serde_json::Value;
 
 use crate::scene::{Scene, digest_in};
@@ -200,6 +200,41 @@ fn docker_is_refused_what_is_private_in_words() {
     let wrong = desk.scene.mona.with_token("phr_000000000000000000000000000000000000");
     let words = ["login", desk.scene.house.address(), "-u", "mona", "--password-stdin"];
     desk.docker(words).stdin(wrong.token).fails().says("unauthorized");
+}
+
+#[test]
+fn docker_is_told_what_a_plan_and_a_rule_refuse() {
+    let plans = "small private_storage=100kB,quiet private_transfer=1kB";
+    let house = House::builder().env("PACKHOUSE_PLANS", plans).start();
+    let desk = Docker { scene: Scene::of(house), engine: Dockerd::start() };
+    desk.log_in(&desk.scene.mona);
+    let name = desk.scene.name("mona/app:v1");
+    let image = desk.load(&name);
+    let operate = |words: &[&str]| desk.scene.house.operator(words.iter().copied());
+
+    operate(&["plan", "set", "mona", "small"]);
+    let refused = desk.docker(["push", &name]).fails();
+    refused.says(
+        "denied: quota_exceeded: the plan `small` of `mona` allows 100 kB of storage for private packages",
+    );
+    assert_eq!(operate(&["usage", "mona"])[0]["private_storage"]["limit"], 100_000);
+
+    operate(&["plan", "set", "mona", "quiet"]);
+    desk.docker(["push", &name]).succeeds();
+    desk.forget(&[&name]);
+    let refused = desk.docker(["pull", &name]).fails();
+    refused.says(
+        "quota_exceeded: the plan `quiet` of `mona` allows 1 kB of transfer this month from private packages",
+    );
+
+    operate(&["plan", "reset", "mona"]);
+    desk.docker(["pull", &name]).succeeds();
+    desk.holds(&name, &image);
+
+    operate(&["protect", "immutable", "mona/app", "v*"]);
+    desk.docker(["push", &name]).succeeds();
+    desk.load(&name);
+    desk.docker(["push", &name]).fails().says("denied: permission_denied: the tag `v1` is immutable");
 }
 
 #[test]

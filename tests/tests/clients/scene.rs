@@ -17,7 +17,12 @@ pub(crate) struct Scene {
 impl Scene {
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let house = House::start();
+        Self::of(House::start())
+    }
+
+    /// As [`Scene::new`], in a house that was started otherwise.
+    #[track_caller]
+    pub(crate) fn of(house: House) -> Self {
         let (mona, hubot) = (house.user("mona"), house.user("hubot"));
         let desk = tempfile::Builder::new().prefix("packhouse-desk-").tempdir().expect("a folder");
         Self { house, mona, hubot, desk }

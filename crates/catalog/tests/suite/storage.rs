@@ -158,7 +158,11 @@ fn limit(house: &House, name: &'static str, limits: Limits) {
     house
         .operate(move |tx, may| {
             let account = tx.account(name)?.ok_or(Fault::Wanted)?.id;
-            tx.put_plans(may, &[("open".to_owned(), Limits::default()), ("tight".to_owned(), limits)], "open")?;
+            tx.put_plans(
+                may,
+                &[("open".to_owned(), Limits::default()), ("tight".to_owned(), limits)],
+                "open",
+            )?;
             Ok(tx.set_plan(may, account, Some("tight"))?)
         })
         .unwrap();
@@ -334,7 +338,8 @@ fn plans_of_the_configuration_replace_each_other(house: &House) {
         house
             .operate(move |tx, may| {
                 let limits = |bytes| Limits { storage: Some(bytes), ..Limits::default() };
-                let plans: Vec<_> = plans.iter().map(|(name, bytes)| ((*name).to_owned(), limits(*bytes))).collect();
+                let plans: Vec<_> =
+                    plans.iter().map(|(name, bytes)| ((*name).to_owned(), limits(*bytes))).collect();
                 Ok(tx.put_plans(may, &plans, "small")?)
             })
             .unwrap();

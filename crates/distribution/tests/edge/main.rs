@@ -36,5 +36,6 @@ mod manifests;
 mod matrix;
 mod mounts;
 mod permissions;
+mod quotas;
 mod token;
 mod uploads;
