@@ -106,7 +106,7 @@ statement!(
 );
 statement!(
     REMOVE_UPLOAD,
-    "DELETE FROM uploads WHERE id = $1 AND package_id = $2 AND account_id = $3 AND digest IS NULL
+    "DELETE FROM uploads WHERE id = $1 AND package_id = $2 AND account_id = $3 AND digest IS NULL AND lease_epoch = $4
      RETURNING storage_key, store_state, lease_epoch"
 );
 // One request at a time, over all nodes, by one clock. A lease that has run out is anyone's: the number tells its holder.
@@ -337,14 +337,15 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(true)
     }
 
-    /// Ends a session that is not finished; whether it was there. Its bytes go to the trash.
+    /// Ends a session that is not finished, and still the caller's to write; whether it was there. Its bytes go to the
+    /// trash.
     pub fn cancel_upload(
         &mut self,
         may: &Granted<'tx, Push>,
-        id: &str,
+        held: &Upload,
         now: Micros,
     ) -> Result<bool, CatalogError> {
-        let values = [id.into(), may.package().0.into(), owner(may)];
+        let values = [held.id.as_str().into(), may.package().0.into(), owner(may), count(held.epoch)?];
         let ended =
             self.row(&REMOVE_UPLOAD, &values, |row| Ok((row.text(0)?, row.bytes_or_null(1)?, row.size(2)?)))?;
         if let Some((key, state, epoch)) = &ended {

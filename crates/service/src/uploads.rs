@@ -144,12 +144,12 @@ impl Service {
         let claimed = self.claimed(&presented, name, &upload.id, Some(digest)).await?;
         let (service, name) = (self.clone(), name.clone());
         spawned(async move {
-            let (id, held) = (claimed.upload.id.clone(), claimed.upload.clone());
+            let held = claimed.upload.clone();
             let work = service.finish_claimed(presented.clone(), name.clone(), claimed, digest, body);
             let done = service.under_lease(&held, work).await;
             if done.is_err() {
                 // The client was never told of the session, so nobody will resume it.
-                if let Err(error) = service.cancel(presented, name, id).await {
+                if let Err(error) = service.cancel(presented, name, held).await {
                     // It expires then. What went wrong first is the answer.
                     tracing::debug!(error = &error as &dyn std::error::Error, "an upload could not be ended");
                 }
@@ -241,7 +241,7 @@ impl Service {
                 return Err(error);
             }
             Err(error @ UploadError::TooLarge { .. }) => {
-                self.end_session(presented, name, upload.id, writer).await?;
+                self.end_session(presented, name, upload, writer).await?;
                 return Err(self.too_large(error, room.as_ref()));
             }
             Ok(()) | Err(_) => {}
@@ -351,14 +351,14 @@ impl Service {
                 return Err(error);
             }
             Err(error @ UploadError::TooLarge { .. }) => {
-                self.end_session(presented, name, upload.id, writer).await?;
+                self.end_session(presented, name, upload, writer).await?;
                 return Err(self.too_large(error, room.as_ref()));
             }
             Err(error) => return Err(error),
         }
         let (writer, found) = writer.digest(digest.algorithm()).await?;
         if found != digest {
-            self.end_session(presented, name, upload.id, writer).await?;
+            self.end_session(presented, name, upload, writer).await?;
             return Err(UploadError::Digest { asked: digest, found });
         }
         // The order of an acknowledgement: the bytes (and their folder), then the row, then the answer.
@@ -367,7 +367,7 @@ impl Service {
         let finished = Finished { digest, size: writer.received() };
         let (now, expires) = self.upload_times();
         let pinned = self.pinned_until();
-        let (id, asked, at) = (upload.id.clone(), presented.clone(), name.clone());
+        let (held, asked, at) = (upload.clone(), presented.clone(), name.clone());
         let done = self
             .catalog
             .write(move |tx| {
@@ -381,7 +381,7 @@ impl Service {
         drop(writer);
         if let Err(UploadError::Denied(Denied::OverQuota(_))) = &done {
             // Others took the room while the bytes came: they can become no blob.
-            self.cancel(asked, at, id).await?;
+            self.cancel(asked, at, held).await?;
         }
         if done? { Ok(()) } else { Err(UploadError::Unknown) }
     }
@@ -407,9 +407,9 @@ impl Service {
     ) -> Result<(), UploadError> {
         let presented = self.presented(shown)?;
         let claimed = self.claimed(&presented, name, id, None).await?;
-        let (name, id) = (name.clone(), id.to_owned());
-        let ended = self.cancel(presented, name, id).await?;
-        drop(claimed);
+        let Claimed { claim, upload, .. } = claimed;
+        let ended = self.cancel(presented, name.clone(), upload).await?;
+        drop(claim);
         if ended { Ok(()) } else { Err(UploadError::Unknown) }
     }
 
@@ -418,20 +418,25 @@ impl Service {
         &self,
         presented: Presented,
         name: PackageName,
-        id: String,
+        held: Upload,
         writer: Writer,
     ) -> Result<(), UploadError> {
-        if self.cancel(presented, name, id).await? {
+        if self.cancel(presented, name, held).await? {
             take_back(writer, 0).await;
         }
         Ok(())
     }
 
-    async fn cancel(&self, presented: Presented, name: PackageName, id: String) -> Result<bool, UploadError> {
+    async fn cancel(
+        &self,
+        presented: Presented,
+        name: PackageName,
+        held: Upload,
+    ) -> Result<bool, UploadError> {
         let now = self.clock.now();
         let cancel = move |tx: &mut WriteTx<'_, '_>| {
             let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
-            Ok::<bool, UploadError>(tx.cancel_upload(&may, &id, now)?)
+            Ok::<bool, UploadError>(tx.cancel_upload(&may, &held, now)?)
         };
         self.catalog.write(cancel).await
     }

@@ -316,7 +316,8 @@ impl Desk {
         self.catalog
             .write(move |tx| {
                 let may = push(tx)?;
-                assert!(tx.cancel_upload(&may, &id, NOW)?);
+                let held = tx.upload(&may, &id, NOW)?.expect("the session is there");
+                assert!(tx.cancel_upload(&may, &held, NOW)?);
                 Ok::<_, Trouble>(())
             })
             .await

@@ -7,9 +7,10 @@
 use crate::collection::collect;
 use crate::database::{Database, wait_for, waiting};
 use crate::house::{
-    Actor, Done, House, PIN_SECONDS, collector, delete_version, image, may, may_change, restore_version,
-    sha256, unlink_blob,
+    Actor, Done, House, PIN_SECONDS, collector, delete_package, delete_version, image, may, may_change,
+    restore_version, sha256, unlink_blob,
 };
+use crate::versions::drift;
 use packhouse_access::{Delete, PackageId, Pull, Push, Restore, VersionId, decide};
 use packhouse_catalog::{Claimed, Finished, Judgement, Micros, ReviewKind, Work, WriteTx};
 use std::cell::Cell;
@@ -249,6 +250,26 @@ impl Stage<'_> {
         })
     }
 
+    fn delete_package(&self) -> Body {
+        let (shows, path, now) = (self.mona.shows.clone(), self.path("one"), self.now.get());
+        Box::new(move |tx| {
+            let may = may_change::<Delete>(tx, &shows, &path)?;
+            delete_package(tx, &may, now)
+        })
+    }
+
+    fn restore_package(&self) -> Body {
+        let (shows, path, now) = (self.mona.shows.clone(), self.path("one"), self.now.get());
+        Box::new(move |tx| {
+            let caller = crate::house::caller(tx, &shows)?;
+            // It may be over.
+            let Ok(may) = decide::<Restore>(&tx.facts_deleted(&caller, &path, Micros(0))?) else {
+                return Ok(false);
+            };
+            Ok(tx.restore_package(&may, now)?)
+        })
+    }
+
     fn run(&self, mut body: Body) {
         assert!(self.house.write(move |tx| body(tx)).unwrap());
     }
@@ -258,6 +279,16 @@ impl Stage<'_> {
         let mut link = self.collector(ReviewKind::Link);
         self.house.write(move |tx| link(tx)).unwrap();
     }
+}
+
+/// Ends the sessions that have expired: they keep their package.
+fn sweep(house: &House, now: Micros) {
+    house
+        .write(move |tx| {
+            let may = collector(tx)?;
+            Ok(tx.end_expired_uploads(&may, now, 1_000)?)
+        })
+        .unwrap();
 }
 
 /// Stages a meeting for every statement of either side, until neither has one more.
@@ -297,6 +328,7 @@ fn explore(stage_one: impl Fn(&Stage<'_>) -> Meeting) {
                 );
             }
             whole(&house);
+            assert_eq!(drift(&house), Vec::<String>::new(), "behind statement {statement}");
             if !reached {
                 assert!(statement > 3, "only {statement} statements: nothing was paused");
                 break;
@@ -304,8 +336,10 @@ fn explore(stage_one: impl Fn(&Stage<'_>) -> Meeting) {
             assert!(statement < STATEMENTS_MAX, "it does not end");
         }
     }
-    // In the end, what nothing names is gone, and nothing waits.
-    collect(&house, house.now().plus_seconds(10 * PIN_SECONDS + 100_000));
+    // In the end, what nothing names is gone, and nothing waits. No upload keeps a package by then.
+    let later = house.now().plus_seconds(10 * PIN_SECONDS + 100_000);
+    sweep(&house, later);
+    collect(&house, later);
     whole(&house);
     assert_eq!(house.rows("SELECT kind, package_id FROM reviews"), Vec::<String>::new());
     let named = house.number("SELECT count(DISTINCT digest) FROM version_blobs");
@@ -381,6 +415,24 @@ against! {
         stage.run(stage.delete("one"));
         stage.now.set(stage.now.get().plus_seconds(2));
         stage.restore(stage.house.number("SELECT MAX(id) FROM versions"))
+    };
+    deleting_the_version_and_the_link: Link, Some("one"), stage => {
+        stage.run(stage.push_manifest());
+        stage.delete("one")
+    };
+    deleting_the_package_and_the_link: Link, None, stage => stage.delete_package();
+    deleting_the_package_and_the_version: Version, None, stage => {
+        stage.run(stage.push_manifest());
+        stage.run(stage.delete("one"));
+        stage.now.set(stage.now.get().plus_seconds(2));
+        stage.delete_package()
+    };
+    restoring_the_package_and_its_end: Package, Some("one"), stage => {
+        stage.run(stage.push_manifest());
+        stage.run(stage.delete_package());
+        sweep(stage.house, stage.now.get().plus_seconds(PIN_SECONDS));
+        stage.now.set(stage.now.get().plus_seconds(2));
+        stage.restore_package()
     };
     a_push_of_the_manifest_and_its_bytes: Manifest, Some("one"), stage => {
         stage.run(stage.push_manifest());

@@ -237,7 +237,7 @@ fn of_two_that_finish_a_session_one_does() {
 fn cancelling_a_session_that_is_being_finished_finds_none() {
     let Some((house, url)) = stage() else { return };
     let (shows, before) = session(&house, 100);
-    let shows_too = shows.clone();
+    let (shows_too, held) = (shows.clone(), before.clone());
     let ((finished, _), (cancelled, _)) = meet(
         &house,
         &url,
@@ -248,7 +248,7 @@ fn cancelling_a_session_that_is_being_finished_finds_none() {
         },
         move |tx| {
             let may = crate::house::may::<Push>(tx, &shows_too, PATH)?;
-            Ok(tx.cancel_upload(&may, "one", Micros(3))?)
+            Ok(tx.cancel_upload(&may, &held, Micros(3))?)
         },
     );
     assert_eq!((finished.unwrap(), cancelled.unwrap()), (true, false));

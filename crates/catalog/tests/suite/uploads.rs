@@ -80,7 +80,8 @@ fn cancel(house: &House, by: &Actor, id: &'static str) -> bool {
     let shows = by.shows.clone();
     let cancelled = house.write(move |tx| {
         let may = may_change::<Push>(tx, &shows, PATH)?;
-        Ok(tx.cancel_upload(&may, id, Micros(60))?)
+        let Some(held) = tx.upload(&may, id, Micros(60))? else { return Ok(false) };
+        Ok(tx.cancel_upload(&may, &held, Micros(60))?)
     });
     cancelled.unwrap()
 }
