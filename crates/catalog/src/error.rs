@@ -70,6 +70,18 @@ pub enum CatalogError {
     TakenByAnother,
 }
 
+/// What failed and why, for one field of a log: its JSON form shows no causes by itself.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 impl CatalogError {
     /// Whether the disk of the embedded catalog is full.
     pub fn is_full(&self) -> bool {

@@ -63,7 +63,7 @@ pub use collection::{Judgement, Removed};
 pub use connection::Work;
 pub use devices::{Approved, Device, DeviceAsked, DeviceState, NewDevice};
 pub use downloads::Download;
-pub use error::CatalogError;
+pub use error::{CatalogError, chain};
 pub use facts::Presented;
 pub use manifests::{ManifestRow, NewManifest, Pushed};
 pub use organizations::{Membership, OrganizationPolicy, Profile};

@@ -161,7 +161,7 @@ impl Worker {
         match connect(&self.config).and_then(|client| self.adopt(client)) {
             Ok(()) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "connecting to PostgreSQL");
+                tracing::warn!(error = crate::chain(&error), "connecting to PostgreSQL");
             }
         }
     }

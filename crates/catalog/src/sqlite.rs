@@ -119,7 +119,7 @@ fn read(connection: &mut Connection, mut job: Box<dyn Job>) {
         Err(error) => job.fail(error),
     }
     if let Err(error) = connection.batch("rollback", "ROLLBACK") {
-        tracing::warn!(error = &error as &dyn std::error::Error, "ending a read");
+        tracing::warn!(error = crate::chain(&error), "ending a read");
     }
     connection.take_failure();
     job.answer();

@@ -42,7 +42,7 @@ impl http_body::Body for Body {
             Body::Blob(reader) => reader.poll_piece(cx).map(|piece| {
                 piece.map(|piece| {
                     piece.map(Frame::data).map_err(|error| {
-                        tracing::error!(error = &error as &dyn std::error::Error, "a blob could not be read");
+                        tracing::error!(error = packhouse_service::chain(&error), "a blob could not be read");
                         BodyError(error)
                     })
                 })

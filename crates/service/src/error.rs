@@ -28,14 +28,7 @@ pub enum Fault {
 impl Fault {
     /// What we were doing and why it failed, for one field of the log: its JSON form shows no sources by itself.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        packhouse_catalog::chain(self)
     }
 
     /// Whether the same request may succeed in a while.

@@ -72,7 +72,7 @@ impl Service {
                 Ok(false) => std::future::pending().await,
                 // It may last until the catalog is back.
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a lease was not renewed");
+                    tracing::warn!(error = packhouse_catalog::chain(&error), "a lease was not renewed");
                 }
             }
         }
@@ -87,7 +87,7 @@ impl Service {
         let released = self.catalog.write(move |tx| tx.release_lease(&leased, wrote)).await;
         if let Err(error) = released {
             // It runs out.
-            tracing::debug!(error = &error as &dyn std::error::Error, "a lease was not given back");
+            tracing::debug!(error = packhouse_catalog::chain(&error), "a lease was not given back");
         }
     }
 }

@@ -68,7 +68,7 @@ pub use packhouse_catalog::{
     Repository, RepositoryOwner, Team, TeamAbove, TeamMember, TokenKind, Window,
 };
 pub use packhouse_catalog::{PackageRecord, Pulls, TagRow, Version};
-pub use packhouse_catalog::{Presented, Removed, ReviewKind};
+pub use packhouse_catalog::{Presented, Removed, ReviewKind, chain};
 pub use pulls::{BlobFound, ManifestFound};
 pub use rate_limits::{Admission, ApiAct, ApiPass, Limited, Rate, RateSettings};
 pub use repositories::{NewRepository, RepositoryChange, RepositorySeen};

@@ -374,7 +374,7 @@ impl Service {
         match self.try_operate(command).await {
             Ok(answer) => answer,
             Err(OperatorError::Fault(fault)) => {
-                tracing::error!(error = &fault as &dyn std::error::Error, "an operator's command failed");
+                tracing::error!(error = fault.chain(), "an operator's command failed");
                 Answer::Refused { message: "the catalog could not do it; the log says why".to_owned() }
             }
             Err(error) => Answer::Refused { message: error.to_string() },

@@ -151,7 +151,7 @@ impl Service {
                 // The client was never told of the session, so nobody will resume it.
                 if let Err(error) = service.cancel(presented, name, held).await {
                     // It expires then. What went wrong first is the answer.
-                    tracing::debug!(error = &error as &dyn std::error::Error, "an upload could not be ended");
+                    tracing::debug!(error = packhouse_catalog::chain(&error), "an upload could not be ended");
                 }
             }
             done
@@ -581,7 +581,7 @@ impl NewUpload {
 async fn take_back(writer: Writer, received: u64) {
     if let Err(error) = writer.cut(received).await {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = packhouse_catalog::chain(&error),
             "the bytes of a refused upload stay for now"
         );
     }

@@ -251,7 +251,7 @@ impl Service {
                     // One package that fails does not keep the others waiting.
                     Err(error) => {
                         tracing::error!(
-                            error = &error as &dyn std::error::Error,
+                            error = packhouse_catalog::chain(&error),
                             package.name = %path,
                             "retention of `{path}` failed; its next round tries again"
                         );
