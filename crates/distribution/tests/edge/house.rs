@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use packhouse_blobs::BlobStore;
-use packhouse_catalog::{Catalog, Micros, Options, Place};
+use packhouse_catalog::{Catalog, Micros, Options, Place, Work};
 use packhouse_distribution::{Edge, Limits};
 use packhouse_service::operator::{Answer as Told, Command};
 use packhouse_service::{Clock, Service, Settings};
@@ -54,7 +54,7 @@ pub(crate) struct House {
     pub(crate) edge: Edge,
     pub(crate) service: Service,
     watch: Arc<Watch>,
-    statements: Arc<Mutex<Vec<&'static str>>>,
+    work: Arc<Mutex<Vec<Work>>>,
     folder: TempDir,
     /// A second look at the catalog's file.
     pub(crate) outside: rusqlite::Connection,
@@ -74,10 +74,10 @@ impl House {
             Plan { settings: Settings::new("admin".parse().unwrap()), manifest_bytes_max: 4 << 20 };
         change(&mut plan);
         let folder = empty_folder();
-        let statements: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let work: Arc<Mutex<Vec<Work>>> = Arc::default();
         let mut options = Options::new(Place::Sqlite(folder.path().join(CATALOG)));
-        let seen = Arc::clone(&statements);
-        options.observer = Some(Arc::new(move |work| seen.lock().unwrap().push(work.statement)));
+        let seen = Arc::clone(&work);
+        options.observer = Some(Arc::new(move |done| seen.lock().unwrap().push(done)));
         let catalog = Catalog::open(&options).unwrap();
         let store = BlobStore::files(folder.path()).unwrap();
         let watch = Arc::new(Watch(AtomicI64::new(OPENING * 1_000_000)));
@@ -93,7 +93,7 @@ impl House {
             },
         };
         let outside = crate::stored::look_at(&folder.path().join(CATALOG));
-        House { edge, service, watch, statements, folder, outside, admin }
+        House { edge, service, watch, work, folder, outside, admin }
     }
 
     /// Somebody at the door.
@@ -193,7 +193,12 @@ impl House {
 
     /// The statements that ran since this was last asked.
     pub(crate) fn statements(&self) -> Vec<&'static str> {
-        std::mem::take(&mut *self.statements.lock().unwrap())
+        self.work().into_iter().map(|work| work.statement).collect()
+    }
+
+    /// As [`House::statements`], with what each of them did.
+    pub(crate) fn work(&self) -> Vec<Work> {
+        std::mem::take(&mut *self.work.lock().unwrap())
     }
 
     /// Removes what has expired, as a worker would; how many files that were.
