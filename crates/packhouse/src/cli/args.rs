@@ -1,12 +1,14 @@
 //! What can be typed.
 
 mod rules;
+mod transfer;
 
 use super::duration;
 use super::flags::ConfigFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
 pub(super) use rules::{ProtectAct, RetentionAct, TagAct};
+pub(super) use transfer::{ExportAct, ImportAct};
 use std::path::PathBuf;
 
 /// Your own ghcr.io: a container registry in one program.
@@ -141,6 +143,20 @@ Examples:
         /// Only show what would be removed now, at most 5,000 things
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Bring in images from another registry, its folder, or an OCI layout
+    Import {
+        #[command(subcommand)]
+        act: ImportAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Write images to an OCI layout
+    Export {
+        #[command(subcommand)]
+        act: ExportAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },
