@@ -24,6 +24,8 @@ use std::time::Duration;
 /// What a step may take. The operator's socket waits a minute for an answer, and an answer of a source that hangs
 /// comes within half of one.
 const STEP_TIME: Duration = Duration::from_secs(4);
+/// For a source that answers slowly, before a step that did nothing yet ends.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Steps in a row that may find the source unreachable.
 const TRIES_MAX: u32 = 6;
 /// Digests that are remembered as refused, so that a damaged layer of a hundred images is read once.

@@ -84,7 +84,9 @@ pub enum SourceError {
         found: Digest,
     },
     /// A repository names a blob that it was never given.
-    #[error("blob `{0}` lies in the source, but this repository has no link to it, so nobody could pull it from there")]
+    #[error(
+        "blob `{0}` lies in the source, but this repository has no link to it, so nobody could pull it from there"
+    )]
     Unlinked(Digest),
     /// Not an OCI layout.
     #[error("`{}` is not an OCI layout: {why}", path.display())]

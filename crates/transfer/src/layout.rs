@@ -11,9 +11,7 @@ mod archive;
 mod tests;
 
 use crate::beneath::Beneath;
-use crate::{
-    Image, MANIFEST_BYTES_MAX, ManifestBytes, PAGE_MAX, Page, SourceBlob, SourceBody, SourceError,
-};
+use crate::{Image, MANIFEST_BYTES_MAX, ManifestBytes, PAGE_MAX, Page, SourceBlob, SourceBody, SourceError};
 use archive::Archive;
 use packhouse_oci::{Descriptor, Digest, Manifest, ManifestError, MediaType, Reference, Tag};
 use std::collections::HashSet;
@@ -52,11 +50,16 @@ impl Layout {
             std::io::ErrorKind::NotFound => SourceError::Absent { path: path.to_owned(), hint: "" },
             _ => SourceError::Read { path: path.to_owned(), cause },
         })?;
-        let place = if kind.is_dir() { Place::Folder(Beneath::open(path)?) } else { Place::Tar(Archive::open(path)?) };
+        let place = if kind.is_dir() {
+            Place::Folder(Beneath::open(path)?)
+        } else {
+            Place::Tar(Archive::open(path)?)
+        };
         let not = |why: String| SourceError::NotLayout { path: path.to_owned(), why };
         let mark = place.read(&["oci-layout"], MARK_BYTES_MAX)?;
         let mark = mark.ok_or_else(|| not("it has no file `oci-layout`".to_owned()))?;
-        let version = serde_json::from_slice::<Mark>(&mark).map_err(|error| not(format!("`oci-layout`: {error}")))?;
+        let version =
+            serde_json::from_slice::<Mark>(&mark).map_err(|error| not(format!("`oci-layout`: {error}")))?;
         if !version.image_layout_version.starts_with("1.") {
             let version: String = version.image_layout_version.chars().take(30).collect();
             return Err(not(format!("its version is `{version}`, and only 1 is known")));
@@ -71,24 +74,25 @@ impl Layout {
     ///
     /// # Errors
     /// There are several, and none has the tag.
-    pub fn one(mut self, tag: Tag) -> Result<Self, SourceError> {
-        let tagged = self.index.iter().find(|entry| tag_of(entry).as_ref() == Some(&tag));
+    pub fn one(mut self, tag: &Tag) -> Result<Self, SourceError> {
+        let tagged = self.index.iter().find(|entry| tag_of(entry).as_ref() == Some(tag));
         let root = match (tagged, self.index.as_slice()) {
             (Some(entry), _) => entry,
             (None, [only]) => only,
-            (None, _) => match self.index.iter().filter(|entry| tag_of(entry).is_some()).collect::<Vec<_>>()[..] {
-                // The others refer to it.
-                [only] => only,
-                _ => {
-                    let why = format!("it names {} manifests, and none of them as `{tag}`", self.index.len());
-                    return Err(SourceError::NotLayout { path: self.path, why });
+            (None, _) => {
+                match self.index.iter().filter(|entry| tag_of(entry).is_some()).collect::<Vec<_>>()[..] {
+                    // The others refer to it.
+                    [only] => only,
+                    _ => {
+                        let why =
+                            format!("it names {} manifests, and none of them as `{tag}`", self.index.len());
+                        return Err(SourceError::NotLayout { path: self.path, why });
+                    }
                 }
-            },
+            }
         };
-        let mut kept = vec![Descriptor {
-            annotations: [(REF_NAME.to_owned(), tag.to_string())].into(),
-            ..root.clone()
-        }];
+        let mut kept =
+            vec![Descriptor { annotations: [(REF_NAME.to_owned(), tag.to_string())].into(), ..root.clone() }];
         let mut subjects = HashSet::from([root.digest]);
         if let Some(Ok(index)) = self.parsed(root)? {
             subjects.extend(index.manifests.iter().map(|child| child.digest));
@@ -194,7 +198,8 @@ impl Place {
             return Err(SourceError::Large { what: format!("`{what}`"), max });
         }
         let mut bytes = Vec::new();
-        let read = file.seek(SeekFrom::Start(first)).and_then(|_| file.take(end - first).read_to_end(&mut bytes));
+        let read =
+            file.seek(SeekFrom::Start(first)).and_then(|_| file.take(end - first).read_to_end(&mut bytes));
         read.map_err(SourceError::read(what))?;
         Ok(Some(bytes))
     }

@@ -15,12 +15,10 @@ mod session;
 mod tests;
 
 pub use address::RegistryAddress;
-pub(crate) use session::chain;
 pub use session::Credential;
+pub(crate) use session::chain;
 
-use crate::{
-    Image, MANIFEST_BYTES_MAX, ManifestBytes, Page, SourceBlob, SourceBody, SourceError,
-};
+use crate::{Image, MANIFEST_BYTES_MAX, ManifestBytes, Page, SourceBlob, SourceBody, SourceError};
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag, fallback_tag};
 use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK, RANGE};
@@ -84,7 +82,11 @@ impl Registry {
         Ok(Page { items: list.repositories.unwrap_or_default(), next })
     }
 
-    pub(crate) async fn images(&self, repository: &str, page: Option<&str>) -> Result<Page<Image>, SourceError> {
+    pub(crate) async fn images(
+        &self,
+        repository: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Image>, SourceError> {
         if let Some(reference) = &self.address.reference {
             let tag = match reference {
                 Reference::Tag(tag) => Some(tag.clone()),
@@ -135,7 +137,9 @@ impl Registry {
             Reference::Digest(expected) if *expected != found => {
                 Err(SourceError::Damaged { expected: *expected, found })
             }
-            Reference::Digest(_) | Reference::Tag(_) => Ok(Some(ManifestBytes { digest: found, media_type, bytes })),
+            Reference::Digest(_) | Reference::Tag(_) => {
+                Ok(Some(ManifestBytes { digest: found, media_type, bytes }))
+            }
         }
     }
 
@@ -154,7 +158,9 @@ impl Registry {
         };
         // A server that does not know ranges begins anew.
         let skip = if answer.status().as_u16() == 206 { 0 } else { from };
-        let size = answer.content_length().map(|length| if skip == 0 { length.saturating_add(from) } else { length });
+        let size = answer
+            .content_length()
+            .map(|length| if skip == 0 { length.saturating_add(from) } else { length });
         Ok(Some(SourceBlob { size, body: SourceBody::of_answer(answer, what, skip) }))
     }
 
@@ -184,7 +190,8 @@ impl Registry {
             found.extend(list.manifests.iter().map(|entry| Reference::Digest(entry.digest)));
         }
         let fallback = fallback_tag(subject);
-        if !known && let Some(manifest) = self.manifest(repository, &Reference::Tag(fallback.clone())).await? {
+        if !known && let Some(manifest) = self.manifest(repository, &Reference::Tag(fallback.clone())).await?
+        {
             let list = Manifest::parse(manifest.media_type.as_ref(), &manifest.bytes);
             let list = list.map(|list| list.manifests).unwrap_or_default();
             found.extend(list.iter().map(|entry| Reference::Digest(entry.digest)));

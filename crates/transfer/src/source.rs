@@ -109,11 +109,7 @@ impl Source {
     ///
     /// # Errors
     /// The source cannot be read.
-    pub async fn referrers(
-        &self,
-        repository: &str,
-        subject: &Digest,
-    ) -> Result<Vec<Reference>, SourceError> {
+    pub async fn referrers(&self, repository: &str, subject: &Digest) -> Result<Vec<Reference>, SourceError> {
         match self {
             Source::Tree(_) | Source::Layout(_) => Ok(Vec::new()),
             Source::Registry(registry) => registry.referrers(repository, subject).await,

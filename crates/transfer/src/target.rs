@@ -209,7 +209,11 @@ impl Target {
                     file.seek(SeekFrom::Start(*end)).map_err(write())?;
                     file.write_all(header.as_bytes()).map_err(write())?;
                 }
-                Growing::open(Place { file, path: partial.clone(), first: *end + BLOCK, rename: None }, *digest, paused)
+                Growing::open(
+                    Place { file, path: partial.clone(), first: *end + BLOCK, rename: None },
+                    *digest,
+                    paused,
+                )
             }
         }
     }

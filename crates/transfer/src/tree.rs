@@ -14,9 +14,7 @@
 mod tests;
 
 use crate::beneath::Beneath;
-use crate::{
-    Image, MANIFEST_BYTES_MAX, ManifestBytes, PAGE_MAX, Page, SourceBlob, SourceBody, SourceError,
-};
+use crate::{Image, MANIFEST_BYTES_MAX, ManifestBytes, PAGE_MAX, Page, SourceBlob, SourceBody, SourceError};
 use packhouse_oci::{Digest, Reference, Tag};
 use std::path::Path;
 use tokio::task::spawn_blocking;
@@ -69,7 +67,11 @@ impl Tree {
         .await
     }
 
-    pub(crate) async fn images(&self, repository: &str, page: Option<&str>) -> Result<Page<Image>, SourceError> {
+    pub(crate) async fn images(
+        &self,
+        repository: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Image>, SourceError> {
         let (repository, page) = (repository.to_owned(), page.unwrap_or(REVISION).to_owned());
         self.blocking(move |tree| match page.strip_prefix(TAG) {
             Some(after) => tree.tags(&repository, after),
@@ -161,12 +163,13 @@ impl Tree {
                 let next = items.last().map(|last: &Image| last.key.clone());
                 return Ok(Page { items, next });
             }
-            let manifest = match self.link(repository, &["_manifests", "tags", &name, "current", "link"], None) {
-                // A deleted tag leaves its folder behind.
-                Ok(None) => continue,
-                Ok(Some(digest)) => Ok(Reference::Digest(digest)),
-                Err(error) => Err(error),
-            };
+            let manifest =
+                match self.link(repository, &["_manifests", "tags", &name, "current", "link"], None) {
+                    // A deleted tag leaves its folder behind.
+                    Ok(None) => continue,
+                    Ok(Some(digest)) => Ok(Reference::Digest(digest)),
+                    Err(error) => Err(error),
+                };
             let (tag, manifest) = match name.parse::<Tag>() {
                 Ok(tag) => (Some(tag), manifest),
                 Err(_) => (None, Err(SourceError::Name(name.chars().take(300).collect()))),
@@ -194,7 +197,8 @@ impl Tree {
         let Some(bytes) = self.root.read(&parts(repository, below), LINK_BYTES_MAX)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         let parsed = text.trim_end_matches('\n').parse::<Digest>();
-        let found = parsed.map_err(|cause| SourceError::NoDigest { path: self.path(repository, below), cause })?;
+        let found =
+            parsed.map_err(|cause| SourceError::NoDigest { path: self.path(repository, below), cause })?;
         match expected {
             Some(expected) if expected != found => {
                 Err(SourceError::OtherDigest { path: self.path(repository, below), expected, found })

@@ -8,8 +8,8 @@ use super::flags::ConfigFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
 pub(super) use rules::{ProtectAct, RetentionAct, TagAct};
-pub(super) use transfer::{ExportAct, ImportAct};
 use std::path::PathBuf;
+pub(super) use transfer::{ExportAct, ImportAct};
 
 /// Your own ghcr.io: a container registry in one program.
 #[derive(Debug, Parser)]

@@ -119,13 +119,13 @@ impl Summary {
             return output::print(&output::json(self)?);
         }
         let sums = &self.sums;
-        let there = [
-            (sums.manifests_present, "manifest"),
-            (sums.blobs_present, "blob"),
-            (sums.tags_present, "tag"),
-        ];
-        let there: Vec<String> =
-            there.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)).collect();
+        let there =
+            [(sums.manifests_present, "manifest"), (sums.blobs_present, "blob"), (sums.tags_present, "tag")];
+        let there: Vec<String> = there
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| count(*number, what))
+            .collect();
         let mut text = format!(
             "{done}: {}, {} ({}), {}",
             count(sums.manifests, "manifest"),

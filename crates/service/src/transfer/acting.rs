@@ -137,7 +137,8 @@ fn owner<'tx>(
         AccountKind::User => Ok(namespace.id),
         AccountKind::Organization | AccountKind::Robot => {
             let owners = tx.owners(may, namespace.id)?;
-            let none = || Nobody::Said(format!("nobody owns `{}`; --as USER says who pushes", namespace.name));
+            let none =
+                || Nobody::Said(format!("nobody owns `{}`; --as USER says who pushes", namespace.name));
             owners.into_iter().min_by_key(|id| id.0).ok_or_else(none)
         }
     }

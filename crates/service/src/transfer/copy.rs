@@ -53,7 +53,9 @@ impl Service {
             Ok(_) => Ok(true),
             Err(PullError::Fault(fault)) => Err(Halt::fault(&fault)),
             // A package that is not there yet, or cannot be read: the upload is refused if it must be.
-            Err(PullError::BlobUnknown(_) | PullError::ManifestUnknown(_) | PullError::Denied(_)) => Ok(false),
+            Err(PullError::BlobUnknown(_) | PullError::ManifestUnknown(_) | PullError::Denied(_)) => {
+                Ok(false)
+            }
         }
     }
 
@@ -92,7 +94,8 @@ impl Service {
             }
         };
         let ending = Arc::new(Ending::default());
-        let body = Until { body: blob.body, end: Box::pin(sleep_until(*deadline)), ending: Arc::clone(&ending) };
+        let body =
+            Until { body: blob.body, end: Box::pin(sleep_until(*deadline)), ending: Arc::clone(&ending) };
         let done = self.finish_upload(shown, into, &session.id, digest, Part::default(), body).await;
         *bytes += ending.bytes.load(Ordering::Relaxed);
         match done {
@@ -109,9 +112,9 @@ impl Service {
                     None => Err(Halt::Wait("the body broke off".to_owned())),
                 }
             }
-            Err(UploadError::Digest { asked, found }) => {
-                Err(Halt::Refused(format!("blob `{asked}` is damaged in the source: its bytes are `{found}`")))
-            }
+            Err(UploadError::Digest { asked, found }) => Err(Halt::Refused(format!(
+                "blob `{asked}` is damaged in the source: its bytes are `{found}`"
+            ))),
             Err(error) => Err(uploading(error)),
         }
     }

@@ -87,7 +87,8 @@ impl Service {
         })?;
         let (path, end) = (order.path.clone(), cursor.end);
         let target = spawn_blocking(move || Target::open(&path, end)).await;
-        let target = target.map_err(|_| "a task ended early".to_owned())?.map_err(|error| error.to_string())?;
+        let target =
+            target.map_err(|_| "a task ended early".to_owned())?.map_err(|error| error.to_string())?;
         let mut exporter = Exporter {
             service: self,
             order,

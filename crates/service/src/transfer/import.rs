@@ -3,17 +3,17 @@
 use super::manifests::Visited;
 use super::names::{Names, cut};
 use super::{
-    FAILED_MAX, Halt, ImportCursor, ImportOrder, ImportSource, ImportStep, LINES_MAX, STEP_TIME, TRIES_MAX,
-    TransferProblem, TransferSums,
+    FAILED_MAX, Halt, ImportCursor, ImportOrder, ImportSource, ImportStep, LINES_MAX, PATIENCE, STEP_TIME,
+    TRIES_MAX, TransferProblem, TransferSums,
 };
+use crate::access::caller;
 use crate::{PushError, Service, Shown};
-use packhouse_access::Visibility;
+use packhouse_access::{Visibility, decide_operate};
+use packhouse_catalog::Presented;
 use packhouse_oci::{PackageName, Reference, Tag};
-use packhouse_transfer::{
-    Credential, Image, Layout, Registry, RegistryAddress, Source, SourceError, Tree,
-};
+use packhouse_transfer::{Credential, Image, Layout, Registry, RegistryAddress, Source, SourceError, Tree};
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ pub(super) struct Importer<'s> {
     names: Names,
     visibility: Option<Visibility>,
     pub(super) deadline: Instant,
+    /// Whether this step got on: none ends before.
+    pub(super) moved: bool,
     pub(super) cursor: ImportCursor,
     pub(super) sums: TransferSums,
     pub(super) problems: Vec<TransferProblem>,
@@ -71,18 +73,23 @@ impl Service {
             names,
             visibility: visibility.map_err(|error| error.to_string())?,
             deadline: began + STEP_TIME,
+            moved: false,
             cursor,
             sums: TransferSums::default(),
             problems: Vec::new(),
             notes: Vec::new(),
             visited: Visited::default(),
         };
-        let more = match importer.repositories().await {
+        let slow = || Halt::Wait("the source answers too slowly".to_owned());
+        let halted = match importer.repositories().await {
+            Err(Halt::Time) if !importer.moved => Err(slow()),
+            halted => halted,
+        };
+        let more = match halted {
             Ok(()) => false,
             Err(Halt::Time) => true,
             Err(Halt::Wait(why)) => {
-                let progress = importer.sums != TransferSums::default();
-                importer.cursor.tries = if progress { 1 } else { tries + 1 };
+                importer.cursor.tries = if importer.moved { 1 } else { tries + 1 };
                 if importer.cursor.tries > TRIES_MAX {
                     return Err(format!(
                         "{why}; repeat the command when that is mended: what is here already is passed over"
@@ -96,8 +103,27 @@ impl Service {
         if waiting.is_none() {
             importer.cursor.tries = 0;
         }
+        if !more && !order.dry_run {
+            self.look_at_what_came().await;
+        }
         let Importer { cursor, sums, problems, notes, .. } = importer;
         Ok(ImportStep { cursor: more.then_some(cursor), sums, problems, notes, waiting })
+    }
+}
+
+impl Service {
+    /// So that the catalog's plans are for what it holds now. It would find out by itself, later.
+    async fn look_at_what_came(&self) {
+        let now = self.clock.now();
+        let looked = self.catalog.write(move |tx| {
+            let operator = caller::<PushError>(tx, &Presented::Operator, now)?;
+            let may = decide_operate(&operator)?;
+            Ok::<_, PushError>(tx.analyze(&may)?)
+        });
+        if let Err(error) = looked.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the catalog's statistics are as before the import");
+        }
     }
 }
 
@@ -114,7 +140,7 @@ async fn open(source: &ImportSource) -> Result<Source, SourceError> {
                 why: error.to_string(),
             })?;
             match tag {
-                Some(tag) => layout.one(tag).map(Source::Layout),
+                Some(tag) => layout.one(&tag).map(Source::Layout),
                 None => Ok(Source::Layout(layout)),
             }
         }),
@@ -128,18 +154,25 @@ async fn open(source: &ImportSource) -> Result<Source, SourceError> {
         }),
     };
     spawn_blocking(open).await.unwrap_or_else(|_| {
-        Err(SourceError::Answer { what: "opening the source".to_owned(), why: "a task ended early".to_owned() })
+        Err(SourceError::Answer {
+            what: "opening the source".to_owned(),
+            why: "a task ended early".to_owned(),
+        })
     })
 }
 
 /// The server's own folder is not the one of who gives the command.
-fn absolute(path: &PathBuf) -> Result<&Path, SourceError> {
+fn absolute(path: &Path) -> Result<&Path, SourceError> {
     if path.is_absolute() { Ok(path) } else { Err(SourceError::Name(path.display().to_string())) }
 }
 
 impl Importer<'_> {
+    /// Whether the step should end. One that did nothing yet has more patience with a slow source, so that it gets
+    /// on, but not so much that who asked gives up.
     pub(super) fn over(&self) -> bool {
-        Instant::now() >= self.deadline || self.problems.len() + self.notes.len() >= LINES_MAX
+        let now = Instant::now();
+        let time = if self.moved { self.deadline } else { self.deadline + PATIENCE };
+        now >= time || self.problems.len() + self.notes.len() >= LINES_MAX
     }
 
     pub(super) fn problem(&mut self, image: String, message: String) {
@@ -195,6 +228,7 @@ impl Importer<'_> {
             Err(halt) => return Err(halt),
         }
         self.sums.repositories += 1;
+        self.moved = true;
         self.cursor.open = false;
         self.cursor.images = None;
         self.end_image(None);
@@ -220,7 +254,8 @@ impl Importer<'_> {
                 match self.image(&at, image).await {
                     Ok(()) => {}
                     Err(Halt::Refused(why)) => {
-                        let name = tag.map_or_else(|| key.trim_start_matches("r:").to_owned(), |tag| tag.to_string());
+                        let name = tag
+                            .map_or_else(|| key.trim_start_matches("r:").to_owned(), |tag| tag.to_string());
                         self.problem(shown_as(&at.from, Some(&name)), why);
                     }
                     Err(halt) => return Err(halt),
@@ -242,6 +277,7 @@ impl Importer<'_> {
     }
 
     fn end_image(&mut self, key: Option<String>) {
+        self.moved |= key.is_some();
         self.cursor.image = key;
         self.cursor.root = None;
         self.cursor.path.clear();
@@ -259,7 +295,9 @@ impl Importer<'_> {
             && image.tag.is_some()
             && self.cursor.failed.contains(&digest.to_string())
         {
-            return Err(Halt::Refused(format!("its manifest `{digest}` was refused, so the tag is left out")));
+            return Err(Halt::Refused(format!(
+                "its manifest `{digest}` was refused, so the tag is left out"
+            )));
         }
         let found = match self.root(at, &reference).await {
             Err(Halt::Refused(why)) => {

@@ -49,7 +49,12 @@ impl Importer<'_> {
         Ok(Some(found))
     }
 
-    fn manifest<'w>(&'w mut self, at: &'w Repository, found: &'w ManifestBytes, depth: usize) -> Work<'w, ()> {
+    fn manifest<'w>(
+        &'w mut self,
+        at: &'w Repository,
+        found: &'w ManifestBytes,
+        depth: usize,
+    ) -> Work<'w, ()> {
         Box::pin(async move {
             let digest = found.digest;
             if self.visited.whole.contains(&digest) {
@@ -57,7 +62,9 @@ impl Importer<'_> {
             }
             self.visited.count += 1;
             if depth >= LEVELS_MAX {
-                return Err(Halt::Refused(format!("manifest `{digest}` is nested deeper than {LEVELS_MAX} levels")));
+                return Err(Halt::Refused(format!(
+                    "manifest `{digest}` is nested deeper than {LEVELS_MAX} levels"
+                )));
             }
             if self.visited.count > VISITS_MAX {
                 return Err(Halt::Refused(format!("it names more than {VISITS_MAX} manifests")));
@@ -109,13 +116,16 @@ impl Importer<'_> {
                 ManifestKind::Image => self.blob(at, descriptor).await?,
                 ManifestKind::Index => self.child(at, descriptor, depth).await?,
             };
+            self.moved = true;
             match kind {
                 _ if there => {}
                 ManifestKind::Image if descriptor.media_type.is_non_distributable() => {}
                 ManifestKind::Image => {
                     let blob = descriptor.digest;
                     self.fail(blob.to_string());
-                    return Err(Halt::Refused(format!("blob `{blob}` of manifest `{parent}` is not in the source")));
+                    return Err(Halt::Refused(format!(
+                        "blob `{blob}` of manifest `{parent}` is not in the source"
+                    )));
                 }
                 // An index may name what a registry does not have, and this one did.
                 ManifestKind::Index => {
@@ -164,19 +174,19 @@ impl Importer<'_> {
         }
         let Some(shown) = &at.shown else { return Ok(false) };
         let resumed = self.cursor.upload.take().filter(|(of, _)| *of == key).map(|(_, session)| session);
-        let errand = Errand {
-            source: &self.source,
-            from: &at.from,
-            into: &at.into,
-            shown,
-            deadline: self.deadline,
-        };
+        let errand =
+            Errand { source: &self.source, from: &at.from, into: &at.into, shown, deadline: self.deadline };
         match self.service.copy_blob(&errand, digest, resumed, &mut self.sums.bytes).await {
             Ok(Copied::Present) => self.sums.blobs_present += 1,
             Ok(Copied::Whole) => self.sums.blobs += 1,
             Ok(Copied::Half { upload }) => {
                 self.cursor.upload = Some((key, upload));
-                return Err(if self.over() { Halt::Time } else { Halt::Wait("the source broke off".to_owned()) });
+                self.moved = true;
+                return Err(if self.over() {
+                    Halt::Time
+                } else {
+                    Halt::Wait("the source broke off".to_owned())
+                });
             }
             Ok(Copied::Absent) => return Ok(false),
             Err(Halt::Refused(why)) => {

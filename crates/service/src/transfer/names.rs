@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn only_what_a_pattern_means_is_wanted() {
         let names = names(None, None, &[]);
-        for (name, wanted) in [("team/app/web", true), ("alpine", true), ("alpine2", false), ("teams/x", false)] {
+        for (name, wanted) in
+            [("team/app/web", true), ("alpine", true), ("alpine2", false), ("teams/x", false)]
+        {
             assert_eq!(names.wants(name), wanted, "{name}");
         }
     }

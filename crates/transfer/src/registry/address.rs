@@ -45,7 +45,8 @@ impl RegistryAddress {
                 path = format!("library/{path}");
             }
         }
-        let parse = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).map_err(|_| bad("it has no host"));
+        let parse =
+            |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).map_err(|_| bad("it has no host"));
         let here = is_loopback(&parse("http")?);
         let base = match scheme {
             None if here || plain => parse("http")?,
@@ -54,7 +55,8 @@ impl RegistryAddress {
             Some("http") => return Err(bad("it would be asked without TLS; --plain-http allows that")),
             Some(_) => return Err(bad("only https and http are known")),
         };
-        let (repository, reference) = if path.is_empty() { (None, None) } else { split(&path).map_err(|why| bad(&why))? };
+        let (repository, reference) =
+            if path.is_empty() { (None, None) } else { split(&path).map_err(|why| bad(&why))? };
         Ok(Self { base, repository, reference })
     }
 
@@ -80,11 +82,14 @@ fn split(path: &str) -> Result<Named, String> {
         (None, None) => (path, None),
     };
     let fine = |part: &str| {
-        let first = part.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let first =
+            part.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         first && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
     };
     if name.len() > 255 || !name.split('/').all(fine) {
-        return Err("the name of its repository has lower case letters, digits, `.`, `_`, `-` and `/`".to_owned());
+        return Err(
+            "the name of its repository has lower case letters, digits, `.`, `_`, `-` and `/`".to_owned()
+        );
     }
     Ok((Some(name.to_owned()), reference))
 }

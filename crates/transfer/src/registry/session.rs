@@ -168,7 +168,8 @@ impl Session {
         let wrong = |why: &str| SourceError::Answer { what: what.to_owned(), why: why.to_owned() };
         let realm = challenge.get("realm").and_then(|realm| self.base.join(realm).ok());
         let mut url = realm.ok_or_else(|| wrong("the registry names no place that gives tokens"))?;
-        if url.scheme() != "https" && (self.base.scheme() == "https" || url.origin() != self.base.origin())
+        if url.scheme() != "https"
+            && (self.base.scheme() == "https" || url.origin() != self.base.origin())
             && !is_loopback(&url)
         {
             return Err(wrong("the place that gives tokens would be asked without TLS"));
@@ -184,7 +185,8 @@ impl Session {
         if let Some(value) = self.credential.as_ref().and_then(Credential::header) {
             headers.insert(AUTHORIZATION, value);
         }
-        let sent = self.client.get(url).headers(headers).send().await.map_err(|error| unreachable(&error, what))?;
+        let sent =
+            self.client.get(url).headers(headers).send().await.map_err(|error| unreachable(&error, what))?;
         let asked = "asking for a token";
         let Some(answer) = finished(sent, asked).await? else {
             return Err(wrong("the place that gives tokens is not there (404)"));
@@ -234,9 +236,14 @@ pub(super) async fn bytes(mut answer: Response, what: &str, max: u64) -> Result<
     Ok(bytes)
 }
 
-pub(super) async fn json<T: DeserializeOwned>(answer: Response, what: &str, max: u64) -> Result<T, SourceError> {
+pub(super) async fn json<T: DeserializeOwned>(
+    answer: Response,
+    what: &str,
+    max: u64,
+) -> Result<T, SourceError> {
     let bytes = bytes(answer, what, max).await?;
-    let why = |error: serde_json::Error| SourceError::Answer { what: what.to_owned(), why: error.to_string() };
+    let why =
+        |error: serde_json::Error| SourceError::Answer { what: what.to_owned(), why: error.to_string() };
     serde_json::from_slice(&bytes).map_err(why)
 }
 

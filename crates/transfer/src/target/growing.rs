@@ -37,7 +37,9 @@ impl Growing {
         let length = place.file.metadata().map_err(write())?.len().saturating_sub(place.first);
         let resumed = paused.and_then(|(written, state)| Some((written, Hasher::resume(&state).ok()?)));
         let resumed = resumed.filter(|(written, hasher)| {
-            *written <= length && hasher.hashed_bytes() == *written && hasher.algorithm() == digest.algorithm()
+            *written <= length
+                && hasher.hashed_bytes() == *written
+                && hasher.algorithm() == digest.algorithm()
         });
         let (written, hasher) = resumed.unwrap_or_else(|| (0, Hasher::new(digest.algorithm())));
         let at = place.first + written;
