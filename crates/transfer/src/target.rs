@@ -3,7 +3,8 @@
 //! A folder is a good layout at any time: a blob gets its name when all of its bytes are on disk, and `index.json`
 //! names a manifest after everything below it is there. So it can be added to, and an export that was interrupted goes
 //! on with what is missing. A tar gets its own name at its end; until then it is `<name>.partial`, beside a
-//! `<name>.partial.json` with the index so far.
+//! `<name>.partial.json` with the index so far. It ends with a `manifest.json`, which is what `docker load` looks for
+//! unless containerd keeps its images.
 //!
 //! All functions block.
 
@@ -36,6 +37,8 @@ pub struct Target {
     shape: Shape,
     /// What `index.json` names.
     index: Vec<Value>,
+    /// What `manifest.json` of a tar names.
+    docker: Vec<Value>,
 }
 
 #[derive(Debug)]
@@ -83,8 +86,8 @@ impl Target {
         if !mark.is_file() {
             replace(&mark, MARK)?;
         }
-        let index = read_index(&path.join("index.json"))?;
-        Ok(Self { path: path.to_owned(), shape: Shape::Folder, index })
+        let (index, _) = read_index(&path.join("index.json"))?;
+        Ok(Self { path: path.to_owned(), shape: Shape::Folder, index, docker: Vec::new() })
     }
 
     fn open_tar(path: &Path, end: Option<u64>) -> Result<Self, TargetError> {
@@ -96,14 +99,15 @@ impl Target {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(end.is_none());
         let file = options.open(&partial).map_err(TargetError::write(&partial))?;
-        let index = match end {
-            None => Vec::new(),
+        let (index, docker) = match end {
+            None => Default::default(),
             Some(_) => read_index(&beside(path, ".partial.json"))?,
         };
         let mut target = Self {
             path: path.to_owned(),
             shape: Shape::Tar { file, end: end.unwrap_or(0), names: HashSet::new() },
             index,
+            docker,
         };
         if end.is_none() {
             target.write_index()?;
@@ -267,6 +271,24 @@ impl Target {
         self.write_index()
     }
 
+    /// Gives a tar an image that `docker load` takes, under a name. Not one whose blobs are not all written.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn docker(&mut self, name: &str, config: &Digest, layers: &[Digest]) -> Result<(), TargetError> {
+        let Shape::Tar { names, .. } = &self.shape else { return Ok(()) };
+        if !layers.iter().chain([config]).all(|digest| names.contains(&name_of(digest))) {
+            return Ok(());
+        }
+        let layers: Vec<String> = layers.iter().map(name_of).collect();
+        let entry = json!({ "Config": name_of(config), "RepoTags": [name], "Layers": layers });
+        if !self.docker.contains(&entry) {
+            self.docker.push(entry);
+            self.write_index()?;
+        }
+        Ok(())
+    }
+
     /// Ends the layout: a tar gets its index and its name.
     ///
     /// # Errors
@@ -276,6 +298,9 @@ impl Target {
         let index = self.index_bytes();
         if matches!(self.shape, Shape::Tar { .. }) {
             self.append("index.json", &index)?;
+            if !self.docker.is_empty() {
+                self.append("manifest.json", json!(self.docker).to_string().as_bytes())?;
+            }
         }
         let Shape::Tar { file, end, .. } = &mut self.shape else { return Ok(()) };
         let partial = beside(&self.path, ".partial");
@@ -290,11 +315,13 @@ impl Target {
     }
 
     fn write_index(&self) -> Result<(), TargetError> {
-        let path = match self.shape {
-            Shape::Folder => self.path.join("index.json"),
-            Shape::Tar { .. } => beside(&self.path, ".partial.json"),
-        };
-        replace(&path, &self.index_bytes())
+        match self.shape {
+            Shape::Folder => replace(&self.path.join("index.json"), &self.index_bytes()),
+            Shape::Tar { .. } => {
+                let both = json!({ "manifests": self.index, "docker": self.docker });
+                replace(&beside(&self.path, ".partial.json"), both.to_string().as_bytes())
+            }
+        }
     }
 
     fn index_bytes(&self) -> Vec<u8> {
@@ -344,11 +371,11 @@ fn archive_start(file: &mut File, path: &Path) -> Result<(), TargetError> {
     file.seek(SeekFrom::Start(0)).map(drop).map_err(TargetError::write(path))
 }
 
-/// What an index names, each entry as it was written. One that is not there names nothing.
-fn read_index(path: &Path) -> Result<Vec<Value>, TargetError> {
+/// What an index names, each entry as it was written, and what is for docker. One that is not there names nothing.
+fn read_index(path: &Path) -> Result<(Vec<Value>, Vec<Value>), TargetError> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
         Err(error) => return Err(TargetError::write(path)(error)),
     };
     let mut bytes = Vec::new();
@@ -358,8 +385,9 @@ fn read_index(path: &Path) -> Result<Vec<Value>, TargetError> {
         return Err(not(format!("it has more than {MANIFEST_BYTES_MAX} bytes")).into());
     }
     let mut value: Value = serde_json::from_slice(&bytes).map_err(|error| not(error.to_string()))?;
-    match value["manifests"].take() {
-        Value::Array(entries) => Ok(entries),
+    match (value["manifests"].take(), value["docker"].take()) {
+        (Value::Array(entries), Value::Array(docker)) => Ok((entries, docker)),
+        (Value::Array(entries), _) => Ok((entries, Vec::new())),
         _ => Err(not("it has no list `manifests`".to_owned()).into()),
     }
 }

@@ -1,6 +1,7 @@
 //! OCI layouts, from and to.
 
 use crate::scene::{Scene, number};
+use packhouse_tests::engines::Dockerd;
 use packhouse_tests::image::Parcel;
 use packhouse_tests::{Artifact, Contents, Image, Index};
 
@@ -89,6 +90,28 @@ fn what_was_exported_is_read_by_real_clients_byte_for_byte() {
     let nothing = scene.operator(&["export", "oci", "mona/app:none", &at("none")]).fails();
     nothing.says("no manifest `none`");
     assert!(!scene.desk().join("none").exists());
+}
+
+#[test]
+fn docker_and_podman_load_what_was_exported() {
+    let scene = Scene::new();
+    let index = Index::of_two_platforms();
+    scene.mona_looks().push("mona/app", "v1", &index);
+    let tar = scene.desk().join("app.tar").to_str().unwrap().to_owned();
+    scene.exports(&["oci", "mona/app:v1", &tar]);
+
+    let engine = Dockerd::start();
+    engine.docker(scene.desk()).args(["load", "--input", "app.tar"]).succeeds().says("mona/app:v1");
+    let words = ["image", "inspect", "--format", "{{.Id}}", "mona/app:v1"];
+    let own = engine.docker(scene.desk()).args(words).succeeds();
+    assert!(index.images.iter().any(|image| own.text().trim() == image.config.digest), "{own}");
+
+    let root = scene.desk().join("podman");
+    let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    let (store, run) = (at("store"), at("run"));
+    let podman = ["--root", &store, "--runroot", &run, "--storage-driver", "vfs"];
+    // Podman goes by the layout, whose tags have no name before them.
+    scene.client("podman", podman).args(["load", "--input", "app.tar"]).succeeds().says("localhost/v1");
 }
 
 #[test]

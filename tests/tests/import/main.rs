@@ -6,8 +6,8 @@
     reason = "what a test expects and does not find is its failure"
 )]
 
+mod from_registry;
+mod from_tree;
 mod layouts;
 mod old;
-mod registry;
 mod scene;
-mod tree;

@@ -16,7 +16,11 @@ pub(crate) struct Scene {
 impl Scene {
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let house = House::start();
+        Self::of(House::start())
+    }
+
+    #[track_caller]
+    pub(crate) fn of(house: House) -> Self {
         let mona = house.user("mona");
         house.organization("octo", &mona);
         let desk = tempfile::Builder::new().prefix("packhouse-desk-").tempdir().expect("a folder");

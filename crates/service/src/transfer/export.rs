@@ -8,7 +8,7 @@ use crate::access::may_pull;
 use crate::{Fault, PullError, Service};
 use packhouse_access::{Pull, VersionId};
 use packhouse_catalog::{ManifestRow, Presented, ReadTx};
-use packhouse_oci::{Descriptor, Digest, Manifest, ManifestKind, PackageName, Reference, Tag};
+use packhouse_oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, PackageName, Reference, Tag};
 use packhouse_transfer::{Growing, Target, TargetError};
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -19,6 +19,14 @@ use tokio::time::Instant;
 /// Bytes of annotations on a page of referrers, which are not looked at here.
 const REFERRERS_BYTES_MAX: usize = 3 << 20;
 const REFERRERS_MAX: u32 = 1000;
+/// This machine, as images name it.
+const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
+    b"x86_64" => "amd64",
+    b"aarch64" => "arm64",
+    b"x86" => "386",
+    b"powerpc64" => "ppc64le",
+    _ => std::env::consts::ARCH,
+};
 /// Tags that are read at once.
 const TAGS_MAX: u32 = 500;
 
@@ -193,13 +201,44 @@ impl Exporter<'_> {
         };
         let (digest, size, media_type) = (row.digest, row.size, row.media_type().map_err(Fault::from));
         let media_type = media_type.map_err(PullError::Fault)?.to_string();
+        let payload = row.payload.clone();
         self.manifest(row, 0).await?;
         let tag = match reference {
             Reference::Tag(tag) => Some(tag),
             Reference::Digest(_) => None,
         };
         self.sums.tags += u64::from(tag.is_some());
+        if let Some(tag) = &tag {
+            self.docker(tag, &media_type, &payload).await?;
+        }
         self.on_disk(move |target| target.name(&digest, size, &media_type, tag.as_ref())).await
+    }
+
+    /// What docker gets of a tagged image: itself, or of several platforms this machine's.
+    async fn docker(&mut self, tag: &Tag, media_type: &str, payload: &[u8]) -> Result<(), Stop> {
+        let parse =
+            |media_type: &str, bytes: &[u8]| Manifest::parse(media_type.parse().ok().as_ref(), bytes).ok();
+        let Some(mut manifest) = parse(media_type, payload) else { return Ok(()) };
+        if manifest.kind == ManifestKind::Index {
+            let own = |child: &&Descriptor| {
+                let platform = child.platform.as_ref();
+                platform
+                    .is_some_and(|platform| platform.os == "linux" && platform.architecture == ARCHITECTURE)
+            };
+            let Some(child) = manifest.manifests.iter().find(own) else { return Ok(()) };
+            let Some(row) = self.row(&Reference::Digest(child.digest)).await? else { return Ok(()) };
+            let Some(image) = parse(child.media_type.as_str(), &row.payload) else { return Ok(()) };
+            manifest = image;
+        }
+        let image = |config: &&Descriptor| {
+            [MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&config.media_type)
+        };
+        let Some(config) = manifest.config.as_ref().filter(image).map(|config| config.digest) else {
+            return Ok(());
+        };
+        let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
+        let name = format!("{}:{tag}", self.name);
+        self.on_disk(move |target| target.docker(&name, &config, &layers)).await
     }
 
     async fn row(&self, reference: &Reference) -> Result<Option<ManifestRow>, Stop> {

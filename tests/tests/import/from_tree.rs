@@ -3,7 +3,7 @@
 use crate::old::Old;
 use crate::scene::{Scene, number};
 use packhouse_tests::image::Parcel;
-use packhouse_tests::{Distribution, Image};
+use packhouse_tests::{Catalog, Distribution, House, Image, Store};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,18 @@ fn every_image_of_a_tree_is_served() {
     let history = scene.house.operator(["tag", "history", "octo/team/tool", "v1"]);
     assert_eq!(history.as_array().map(Vec::len), Some(1), "{history}");
     assert_eq!(history[0]["moved_by"], "mona", "{history}");
+}
+
+#[test]
+fn a_tree_is_imported_on_postgres_and_a_bucket() {
+    let scene = Scene::of(House::builder().catalog(Catalog::Postgres).store(Store::S3).start());
+    let old = Old::fill(&scene);
+    let root = old.registry.root();
+    scene.imports(&["distribution", root.to_str().unwrap(), "--to", "octo"]);
+    old.is_here(&scene);
+    let path = scene.desk().join("out");
+    scene.exports(&["oci", "octo/team/web/app", path.to_str().unwrap()]);
+    assert_eq!(packhouse_tests::Contents::of_layout(&path, Some("v1")), old.index.contents());
 }
 
 #[test]
