@@ -17,7 +17,7 @@ mod names;
 
 use packhouse_transfer::SourceError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ const FAILED_MAX: usize = 200;
 const LEVELS_MAX: usize = 16;
 /// Manifests that are looked at for one image in one step.
 const VISITS_MAX: usize = 50_000;
+/// Blobs of an image that are copied at once: a source far away has each wait for its answer.
+const BLOBS_AT_ONCE: usize = 4;
 /// Lines of a step.
 const LINES_MAX: usize = 500;
 
@@ -120,8 +122,8 @@ pub struct ImportCursor {
     pub(crate) root: Option<String>,
     /// In it, and in what it names: how many things were done.
     pub(crate) path: Vec<usize>,
-    /// The blob that is half here, and its session.
-    pub(crate) upload: Option<(String, String)>,
+    /// Blobs that are half here, and their sessions.
+    pub(crate) uploads: BTreeMap<String, String>,
     /// Digests that were refused.
     pub(crate) failed: BTreeSet<String>,
     /// Steps that found the source unreachable.
@@ -245,6 +247,16 @@ impl From<SourceError> for Halt {
 }
 
 impl Halt {
+    /// Of several at once the heaviest counts.
+    pub(crate) fn weight(&self) -> u8 {
+        match self {
+            Halt::Time => 0,
+            Halt::Wait(_) => 1,
+            Halt::Refused(_) => 2,
+            Halt::Ended(_) => 3,
+        }
+    }
+
     /// A fault of ours, which is told to the log.
     pub(crate) fn fault(fault: &crate::Fault) -> Self {
         if fault.passes() {

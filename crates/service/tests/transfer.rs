@@ -325,7 +325,7 @@ async fn hostile_manifests_are_refused_by_name() {
     let relative = order(built_source(Path::new("layout")), "mona/app");
     assert!(house.import(&relative).await.is_err());
     let cursor = r#"{"repositories":"../..","repository":"","open":true,"images":"x","path":[4000000000,7,7,7],
-        "root":"sha256:0","upload":["sha256:0","../../x"],"failed":[],"tries":4000000000}"#;
+        "root":"sha256:0","uploads":{"sha256:0":"../../x"},"failed":[],"tries":4000000000}"#;
     let mut step: serde_json::Value = serde_json::to_value(Command::Transfer(TransferCommand::Import {
         order: Box::new(order(built_source(&house.folder.path().join("layout")), "mona/app")),
         cursor: None,

@@ -32,7 +32,11 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
     application/vnd.docker.distribution.manifest.list.v2+json, */*;q=0.1";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Bytes of a page of a list.
-const LIST_BYTES_MAX: u64 = 16 << 20;
+const LIST_BYTES_MAX: u64 = 8 << 20;
+/// Characters of a name that is kept; one that is longer is none.
+const NAME_CHARS_MAX: usize = 300;
+/// Bytes of the path of a page.
+const PAGE_BYTES_MAX: usize = 4096;
 /// Pages of referrers of one manifest.
 const REFERRER_PAGES_MAX: usize = 20;
 /// What cosign appends to the tag that it makes of a digest.
@@ -67,6 +71,14 @@ impl Registry {
         Ok(Self { session: Arc::new(session), address: Arc::new(address) })
     }
 
+    pub(crate) fn is_one_repository(&self) -> bool {
+        self.address.repository.is_some()
+    }
+
+    pub(crate) fn is_one_image(&self) -> bool {
+        self.address.reference.is_some()
+    }
+
     pub(crate) async fn repositories(&self, page: Option<&str>) -> Result<Page<String>, SourceError> {
         if let Some(name) = &self.address.repository {
             return Ok(Page { items: vec![name.clone()], next: None });
@@ -77,9 +89,10 @@ impl Registry {
             let why = "this registry has no list of repositories; name them one by one".to_owned();
             return Err(SourceError::Answer { what: what.to_owned(), why });
         };
-        let next = next_page(&answer);
+        let next = next_page(&answer, what)?;
         let list: Catalog = session::json(answer, what, LIST_BYTES_MAX).await?;
-        Ok(Page { items: list.repositories.unwrap_or_default(), next })
+        let names = list.repositories.unwrap_or_default().into_iter();
+        Ok(Page { items: names.map(|name| name.chars().take(NAME_CHARS_MAX).collect()).collect(), next })
     }
 
     pub(crate) async fn images(
@@ -98,15 +111,21 @@ impl Registry {
         let first = format!("/v2/{repository}/tags/list?n=500");
         let what = format!("listing the tags of `{repository}`");
         let answer = self.session.get(page.unwrap_or(&first), &what, &scope(repository), &[]).await?;
-        // One that only exists so far.
-        let Some(answer) = answer else { return Ok(Page { items: Vec::new(), next: None }) };
-        let next = next_page(&answer);
+        let Some(answer) = answer else {
+            if self.address.repository.is_some() {
+                return Err(SourceError::Answer { what, why: "there is no such repository".to_owned() });
+            }
+            // Listed, and empty.
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        let next = next_page(&answer, &what)?;
         let list: Tags = session::json(answer, &what, LIST_BYTES_MAX).await?;
         let image = |name: String| {
             let tag = name.parse::<Tag>().ok();
             let manifest = tag.clone().map(Reference::Tag);
-            let manifest = manifest.ok_or_else(|| SourceError::Name(name.chars().take(300).collect()));
-            Image { key: name, manifest, tag }
+            let key: String = name.chars().take(NAME_CHARS_MAX).collect();
+            let manifest = manifest.ok_or_else(|| SourceError::Name(key.clone()));
+            Image { key, manifest, tag }
         };
         Ok(Page { items: list.tags.unwrap_or_default().into_iter().map(image).collect(), next })
     }
@@ -184,7 +203,7 @@ impl Registry {
                 Err(error) => return Err(error),
             };
             known = true;
-            page = next_page(&answer);
+            page = next_page(&answer, &what)?;
             let bytes = session::bytes(answer, &what, MANIFEST_BYTES_MAX).await?;
             let Ok(list) = Manifest::parse(Some(&MediaType::OCI_INDEX), &bytes) else { break };
             found.extend(list.manifests.iter().map(|entry| Reference::Digest(entry.digest)));
@@ -210,15 +229,22 @@ fn scope(repository: &str) -> String {
 }
 
 /// The path of the next page (RFC 8288), which must be on the same server: what is before the path is not looked at.
-fn next_page(answer: &Response) -> Option<String> {
+fn next_page(answer: &Response, what: &str) -> Result<Option<String>, SourceError> {
     let links = answer.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let next = links.flat_map(|line| line.split(",<")).find(|link| {
         link.split(';').skip(1).any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
-    })?;
-    let target = next.trim_start().trim_start_matches('<').split_once('>')?.0;
-    let url = answer.url().join(target).ok()?;
-    Some(match url.query() {
+    });
+    let Some(link) = next else { return Ok(None) };
+    let target = link.trim_start().trim_start_matches('<').split_once('>');
+    let url = target.and_then(|(target, _)| answer.url().join(target).ok());
+    let path = url.map(|url| match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
+    });
+    // A list whose rest cannot be read must not look like a whole one.
+    let path = path.filter(|path| path.len() <= PAGE_BYTES_MAX);
+    path.map(Some).ok_or_else(|| {
+        let (what, why) = (what.to_owned(), "the link to the next page cannot be followed".to_owned());
+        SourceError::Answer { what, why }
     })
 }

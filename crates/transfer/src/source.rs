@@ -46,6 +46,25 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether it is one repository, whatever its name.
+    #[must_use]
+    pub fn is_one_repository(&self) -> bool {
+        match self {
+            Source::Tree(_) => false,
+            Source::Layout(_) => true,
+            Source::Registry(registry) => registry.is_one_repository(),
+        }
+    }
+
+    /// Whether one image was asked for by its name.
+    #[must_use]
+    pub fn is_one_image(&self) -> bool {
+        match self {
+            Source::Tree(_) | Source::Layout(_) => false,
+            Source::Registry(registry) => registry.is_one_image(),
+        }
+    }
+
     /// Names of repositories. `page`: none for the first one, then what the page before said.
     ///
     /// # Errors

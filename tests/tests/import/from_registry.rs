@@ -60,6 +60,15 @@ fn another_house_is_imported_with_its_tokens_and_its_referrers() {
     let address = format!("{}/hubot/app", other.address());
     let refused = scene.operator(&["import", "registry", &address, "--as-package", "mona/app"]).fails();
     refused.says("401");
+    for (what, why) in
+        [("/hubot/none", "there is no such repository"), ("/hubot/app:v2", "`v2` is not in the source")]
+    {
+        let words =
+            ["import", "registry", &(other.address().to_owned() + what), "--to", "mona", "--user", "hubot"];
+        scene.operator(&words).env("PACKHOUSE_SOURCE_PASSWORD", &hubot.token).fails().says(why);
+    }
+    let words = ["import", "registry", other.address(), "--as-package", "mona/app"];
+    scene.operator(&words).fails().says("several repositories cannot become one package");
     let words = ["import", "registry", &address, "--as-package", "mona/app", "--user", "hubot"];
     let done = scene.operator(&words).env("PACKHOUSE_SOURCE_PASSWORD", &hubot.token).succeeds().json();
     assert_eq!(number(&done, "refused"), 0, "{done}");

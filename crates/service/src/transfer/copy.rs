@@ -26,18 +26,21 @@ pub(super) enum Copied {
     Half {
         /// The session.
         upload: String,
+        /// Why the source broke off; none: the step's time was over.
+        broke_off: Option<String>,
     },
     /// The source does not have it.
     Absent,
 }
 
-/// A blob, from where to where.
-pub(super) struct Errand<'s> {
-    pub(super) source: &'s Source,
+/// From where to where, by whom, and until when.
+#[derive(Clone)]
+pub(super) struct Errand {
+    pub(super) source: Source,
     /// The repository in the source.
-    pub(super) from: &'s str,
-    pub(super) into: &'s PackageName,
-    pub(super) shown: &'s Shown,
+    pub(super) from: String,
+    pub(super) into: PackageName,
+    pub(super) shown: Shown,
     pub(super) deadline: Instant,
 }
 
@@ -62,7 +65,7 @@ impl Service {
     /// Brings a blob into a package. `resumed`: its half uploaded session. The bytes that came are added to `bytes`.
     pub(super) async fn copy_blob(
         &self,
-        errand: &Errand<'_>,
+        errand: &Errand,
         digest: Digest,
         resumed: Option<String>,
         bytes: &mut u64,
@@ -101,13 +104,15 @@ impl Service {
         match done {
             Ok(()) => Ok(Copied::Whole),
             Err(UploadError::Interrupted) if ending.time.load(Ordering::Relaxed) => {
-                Ok(Copied::Half { upload: session.id })
+                Ok(Copied::Half { upload: session.id, broke_off: None })
             }
             Err(UploadError::Interrupted) => {
                 let failed = ending.error.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match failed {
                     // What came stays in the session.
-                    Some(error) if error.passes() => Ok(Copied::Half { upload: session.id }),
+                    Some(error) if error.passes() => {
+                        Ok(Copied::Half { upload: session.id, broke_off: Some(error.to_string()) })
+                    }
                     Some(error) => Err(error.into()),
                     None => Err(Halt::Wait("the body broke off".to_owned())),
                 }
@@ -119,7 +124,8 @@ impl Service {
         }
     }
 
-    async fn give_up(&self, shown: &Shown, into: &PackageName, id: &str) -> Result<(), Halt> {
+    /// Ends a session of which nobody knows any more.
+    pub(super) async fn give_up(&self, shown: &Shown, into: &PackageName, id: &str) -> Result<(), Halt> {
         match self.cancel_upload(shown, into, id).await {
             Ok(()) | Err(UploadError::Unknown) => Ok(()),
             Err(error) => Err(uploading(error)),
@@ -139,7 +145,9 @@ fn uploading(error: UploadError) -> Halt {
 
 pub(super) fn refused(denied: &Denied) -> Halt {
     match denied {
-        Denied::Credential => Halt::Refused("the account as which it is imported is suspended".to_owned()),
+        Denied::Credential => Halt::Refused(
+            "the user as whom it is imported is suspended; --as USER names another one".to_owned(),
+        ),
         Denied::Refused(refused) => Halt::Refused(refused.to_string()),
     }
 }

@@ -60,6 +60,11 @@ impl Service {
         let cursor = cursor.unwrap_or_default();
         let tries = cursor.tries;
         let source = open(&order.source).await.map_err(|error| error.to_string())?;
+        if order.package.is_some() && !source.is_one_repository() {
+            return Err(
+                "several repositories cannot become one package; name one of them, or use --to".to_owned()
+            );
+        }
         let ended = |halt: Halt| match halt {
             Halt::Ended(why) | Halt::Refused(why) | Halt::Wait(why) => why,
             Halt::Time => "the step has no time".to_owned(),
@@ -281,7 +286,7 @@ impl Importer<'_> {
         self.cursor.image = key;
         self.cursor.root = None;
         self.cursor.path.clear();
-        self.cursor.upload = None;
+        self.cursor.uploads.clear();
     }
 
     /// Imports a manifest with all that it needs, and then moves its tag.
@@ -304,11 +309,19 @@ impl Importer<'_> {
                 if let Some(root) = self.cursor.root.take() {
                     self.fail(root);
                 }
+                if let Some(shown) = &at.shown {
+                    for (_, session) in std::mem::take(&mut self.cursor.uploads) {
+                        self.service.give_up(shown, &at.into, &session).await?;
+                    }
+                }
                 return Err(Halt::Refused(why));
             }
             found => found?,
         };
         let Some(found) = found else {
+            if self.source.is_one_image() {
+                return Err(Halt::Refused(format!("`{reference}` is not in the source")));
+            }
             let why = format!("`{reference}` is not in the source any more, so it is left out");
             self.note(shown_as(&at.from, Some(&name)), why);
             return Ok(());

@@ -3,11 +3,12 @@
 
 use super::copy::{Copied, Errand};
 use super::import::{Digests, Importer, Repository, pushing, shown_as};
-use super::{Halt, LEVELS_MAX, VISITS_MAX};
+use super::{BLOBS_AT_ONCE, Halt, LEVELS_MAX, VISITS_MAX};
 use crate::{PullError, PutManifest};
 use packhouse_oci::{Descriptor, Digest, Manifest, ManifestKind, Reference, Tag};
 use packhouse_transfer::ManifestBytes;
 use std::pin::Pin;
+use tokio::task::JoinSet;
 
 /// What was gone through in this step.
 #[derive(Debug, Default)]
@@ -103,8 +104,10 @@ impl Importer<'_> {
         parent: Digest,
         depth: usize,
     ) -> Result<(), Halt> {
-        let start = self.cursor.path.get(depth).copied().unwrap_or(0);
-        for (number, descriptor) in needed.iter().enumerate().skip(start) {
+        let start = self.cursor.path.get(depth).copied().unwrap_or(0).min(needed.len());
+        let at_once = if kind == ManifestKind::Image { BLOBS_AT_ONCE } else { 1 };
+        for (number, some) in needed[start..].chunks(at_once).enumerate() {
+            let number = start + number * at_once;
             if number > start || self.cursor.path.len() <= depth {
                 self.cursor.path.truncate(depth);
                 self.cursor.path.push(number);
@@ -112,25 +115,26 @@ impl Importer<'_> {
             if self.over() {
                 return Err(Halt::Time);
             }
-            let there = match kind {
-                ManifestKind::Image => self.blob(at, descriptor).await?,
-                ManifestKind::Index => self.child(at, descriptor, depth).await?,
+            let absent = match (kind, some) {
+                (ManifestKind::Index, [child]) if self.child(at, child, depth).await? => Vec::new(),
+                (ManifestKind::Index, children) => children.to_vec(),
+                (ManifestKind::Image, blobs) => self.blobs(at, blobs).await?,
             };
             self.moved = true;
-            match kind {
-                _ if there => {}
-                ManifestKind::Image if descriptor.media_type.is_non_distributable() => {}
-                ManifestKind::Image => {
-                    let blob = descriptor.digest;
-                    self.fail(blob.to_string());
-                    return Err(Halt::Refused(format!(
-                        "blob `{blob}` of manifest `{parent}` is not in the source"
-                    )));
-                }
-                // An index may name what a registry does not have, and this one did.
-                ManifestKind::Index => {
-                    let why = format!("names `{}`, which is not in the source", descriptor.digest);
-                    self.note(shown_as(&at.from, Some(&parent.to_string())), why);
+            for descriptor in absent {
+                match kind {
+                    ManifestKind::Image if descriptor.media_type.is_non_distributable() => {}
+                    ManifestKind::Image => {
+                        let blob = descriptor.digest;
+                        self.fail(blob.to_string());
+                        let why = format!("blob `{blob}` of manifest `{parent}` is not in the source");
+                        return Err(Halt::Refused(why));
+                    }
+                    // An index may name what a registry does not have, and this one did.
+                    ManifestKind::Index => {
+                        let why = format!("names `{}`, which is not in the source", descriptor.digest);
+                        self.note(shown_as(&at.from, Some(&parent.to_string())), why);
+                    }
                 }
             }
         }
@@ -149,53 +153,90 @@ impl Importer<'_> {
                 None => Ok(false),
             };
         }
-        self.blob(at, descriptor).await
+        Ok(self.blobs(at, std::slice::from_ref(descriptor)).await?.is_empty())
     }
 
-    /// Whether the source, or we, have the blob; it is here then.
-    async fn blob(&mut self, at: &Repository, descriptor: &Descriptor) -> Result<bool, Halt> {
-        let digest = descriptor.digest;
-        let key = digest.to_string();
-        if self.cursor.failed.contains(&key) {
-            return Err(Halt::Refused(format!("blob `{digest}` was refused before")));
+    /// Brings in some blobs, all at once. Those that neither we nor the source have are given back.
+    async fn blobs(&mut self, at: &Repository, blobs: &[Descriptor]) -> Result<Vec<Descriptor>, Halt> {
+        for blob in blobs {
+            if self.cursor.failed.contains(&blob.digest.to_string()) {
+                return Err(Halt::Refused(format!("blob `{}` was refused before", blob.digest)));
+            }
         }
         if self.order.dry_run {
+            return self.look_at(at, blobs).await;
+        }
+        let Some(shown) = &at.shown else { return Ok(blobs.to_vec()) };
+        let errand = Errand {
+            source: self.source.clone(),
+            from: at.from.clone(),
+            into: at.into.clone(),
+            shown: shown.clone(),
+            deadline: self.deadline,
+        };
+        let mut copying = JoinSet::new();
+        for blob in blobs.iter().cloned() {
+            let resumed = self.cursor.uploads.remove(&blob.digest.to_string());
+            let (service, errand) = (self.service.clone(), errand.clone());
+            copying.spawn(async move {
+                let mut bytes = 0;
+                let copied = service.copy_blob(&errand, blob.digest, resumed, &mut bytes).await;
+                (blob, copied, bytes)
+            });
+        }
+        let (mut absent, mut halted) = (Vec::new(), None);
+        while let Some(ended) = copying.join_next().await {
+            let ended = ended.map_err(|_| Halt::Ended("a task ended early".to_owned()));
+            let (blob, copied, bytes) = ended?;
+            self.sums.bytes += bytes;
+            let key = blob.digest.to_string();
+            let halt = match copied {
+                Ok(Copied::Present) => {
+                    self.sums.blobs_present += 1;
+                    continue;
+                }
+                Ok(Copied::Whole) => {
+                    self.sums.blobs += 1;
+                    continue;
+                }
+                Ok(Copied::Absent) => {
+                    absent.push(blob);
+                    continue;
+                }
+                Ok(Copied::Half { upload, broke_off }) => {
+                    self.cursor.uploads.insert(key, upload);
+                    self.moved = true;
+                    broke_off.map_or(Halt::Time, Halt::Wait)
+                }
+                Err(halt) => {
+                    if matches!(halt, Halt::Refused(_)) {
+                        self.fail(key);
+                    }
+                    halt
+                }
+            };
+            if halted.as_ref().is_none_or(|held: &Halt| held.weight() < halt.weight()) {
+                halted = Some(halt);
+            }
+        }
+        halted.map_or(Ok(absent), Err)
+    }
+
+    /// Counts what would be copied.
+    async fn look_at(&mut self, at: &Repository, blobs: &[Descriptor]) -> Result<Vec<Descriptor>, Halt> {
+        for blob in blobs {
             let there = match &at.shown {
-                Some(shown) => self.service.has_blob(shown, &at.into, digest).await?,
+                Some(shown) => self.service.has_blob(shown, &at.into, blob.digest).await?,
                 None => false,
             };
             if there {
                 self.sums.blobs_present += 1;
             } else {
                 self.sums.blobs += 1;
-                self.sums.bytes = self.sums.bytes.saturating_add(descriptor.size);
+                self.sums.bytes = self.sums.bytes.saturating_add(blob.size);
             }
-            return Ok(true);
         }
-        let Some(shown) = &at.shown else { return Ok(false) };
-        let resumed = self.cursor.upload.take().filter(|(of, _)| *of == key).map(|(_, session)| session);
-        let errand =
-            Errand { source: &self.source, from: &at.from, into: &at.into, shown, deadline: self.deadline };
-        match self.service.copy_blob(&errand, digest, resumed, &mut self.sums.bytes).await {
-            Ok(Copied::Present) => self.sums.blobs_present += 1,
-            Ok(Copied::Whole) => self.sums.blobs += 1,
-            Ok(Copied::Half { upload }) => {
-                self.cursor.upload = Some((key, upload));
-                self.moved = true;
-                return Err(if self.over() {
-                    Halt::Time
-                } else {
-                    Halt::Wait("the source broke off".to_owned())
-                });
-            }
-            Ok(Copied::Absent) => return Ok(false),
-            Err(Halt::Refused(why)) => {
-                self.fail(key);
-                return Err(Halt::Refused(why));
-            }
-            Err(halt) => return Err(halt),
-        }
-        Ok(true)
+        Ok(Vec::new())
     }
 
     /// What refers to a manifest, where the source does not list it anyway. One that is refused holds up nothing.
