@@ -2,8 +2,9 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "what a test expects and does not find is its failure")]
 
 use packhouse_tests::engines::Dockerd;
+use packhouse_tests::image::Parcel;
 use packhouse_tests::tunnel::{HOST, tunnel};
-use packhouse_tests::{Artifact, House, Image, Index, Program, User, tool};
+use packhouse_tests::{Artifact, Distribution, House, Image, Index, Program, User, tool};
 use std::path::Path;
 
 /// The page of the API.
@@ -201,6 +202,49 @@ fn the_commands_of_quotas_work_in_their_order() {
     done.says("small").says("team").says("github-free").says("of 500.0 MB");
     let stored: usize = image.layers.iter().chain([&image.config]).map(|blob| blob.bytes.len()).sum();
     done.says(&format!("\"used\": {stored}"));
+}
+
+#[test]
+fn the_commands_of_moving_work_in_their_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/import.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = blocks(&page, "sh");
+    assert!(commands.len() >= 4, "the page has {} blocks of commands: is this the page?", commands.len());
+    let house = House::start();
+    house.operator(["user", "create", "mona"]);
+    let mona = house.token("mona", "admin:org,write:packages,delete:packages");
+    house.organization("octo", &mona);
+    let old = Distribution::start();
+    let image = Image::random(1000);
+    for name in ["team/app", "library/alpine", "tools/lint"] {
+        old.caller().push(name, "v1", &image);
+    }
+    let desk = tempfile::tempdir().expect("a folder");
+    drop(old.password_file(desk.path()));
+    let mut script = format!(
+        "set -eu\npackhouse() {{ '{}' \"$@\" --data '{}'; }}\n",
+        packhouse_tests::tools::packhouse().display(),
+        house.data().display()
+    );
+    for block in commands {
+        let block = block.replace("/var/lib/docker-registry", &old.root().display().to_string());
+        script.push_str(&block.replace("registry.example.org", old.address()));
+    }
+    let done = Program::new("bash", desk.path()).args(["-c", &script]).env("NO_COLOR", "1").succeeds();
+
+    // What the page says of its commands is so.
+    done.says("would be imported: 3 manifests").says("exported: 1 manifest");
+    let door = house.caller(&mona);
+    for package in
+        ["octo/team/app", "octo/library/alpine", "octo/tools/lint", "mona/alpine", "octo/app", "tools/lint"]
+    {
+        assert_eq!(door.contents(package, "v1"), image.contents(), "{package}");
+    }
+    assert_eq!(
+        house.nobody().with_scope("tools/lint", "pull").contents("tools/lint", "v1"),
+        image.contents()
+    );
+    assert_eq!(door.tags("octo/copy"), ["v1", "v2"]);
 }
 
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.

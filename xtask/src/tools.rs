@@ -43,6 +43,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("containerd", &["containerd", "ctr"]),
     ("curl", &["curl"]),
     ("docker-compose", &["docker-compose"]),
+    ("docker-registry", &["docker-registry"]),
     ("docker.io", &["docker", "dockerd"]),
     ("gh", &["gh"]),
     ("nodejs", &["node"]),

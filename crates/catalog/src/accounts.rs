@@ -15,7 +15,7 @@ pub enum AccountKind {
     Robot,
 }
 
-const USER: i64 = 1;
+pub(crate) const USER: i64 = 1;
 pub(crate) const ORGANIZATION: i64 = 2;
 pub(crate) const ROBOT: i64 = 3;
 

@@ -96,6 +96,15 @@ impl Connection {
         self.note(done)
     }
 
+    /// Counts what is in the tables, by which PostgreSQL plans. SQLite's plans are the ones that were looked at, and
+    /// stay what they are.
+    pub(crate) fn analyze(&mut self) -> Result<(), CatalogError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres { .. } => self.batch("ANALYZE", "ANALYZE"),
+        }
+    }
+
     /// Whether SQLite still holds the transaction: a full disk rolls back all of it, savepoints included.
     pub(crate) fn sqlite_transaction_stands(&self) -> bool {
         match &self.database {

@@ -1,6 +1,6 @@
 //! Callers and facts: what a decision is made from.
 
-use crate::accounts::{ORGANIZATION, ROBOT};
+use crate::accounts::{ORGANIZATION, ROBOT, USER};
 use crate::sql::{Row, Value, statement};
 use crate::tokens::FINE_GRAINED;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
@@ -34,6 +34,8 @@ pub enum Presented {
     },
     /// The operator's socket, or the command line without a server.
     Operator,
+    /// The operator, who does something as a user: an import pushes with the rights of an account, and no others.
+    ActingAs(AccountId),
     /// A background worker.
     Worker,
 }
@@ -51,6 +53,10 @@ statement!(
     "SELECT a.id, a.site_admin, t.scopes, t.id, t.kind FROM tokens t JOIN accounts a ON a.id = t.account_id
      WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)
        AND a.suspended_at IS NULL"
+);
+statement!(
+    CALLER_BY_ACCOUNT,
+    "SELECT id, site_admin FROM accounts WHERE id = $1 AND kind = $2 AND suspended_at IS NULL"
 );
 statement!(LIMITS, "SELECT owner_id, package_id, role FROM token_limits WHERE token_id = $1");
 statement!(
@@ -127,6 +133,14 @@ impl<'tx> ReadTx<'_, 'tx> {
             }
             Presented::Operator => (Some((Who::Operator, None, Scopes::ALL, false)), None),
             Presented::Worker => (Some((Who::Worker, None, Scopes::NONE, false)), None),
+            Presented::ActingAs(id) => {
+                let values = [id.0.into(), USER.into()];
+                let found = self.row(&CALLER_BY_ACCOUNT, &values, |row| {
+                    let who = Who::Account { id: AccountId(row.int(0)?), site_admin: row.int(1)? != 0 };
+                    Ok((who, None, Scopes::ALL, false))
+                })?;
+                (found, None)
+            }
             Presented::Token { hash, or } => {
                 let mut found = self.row(&CALLER_BY_HASH, &[Value::Bytes(hash), now.0.into()], account)?;
                 if let (None, Some(hash)) = (&found, or) {
@@ -318,6 +332,7 @@ impl std::fmt::Display for Presented {
             Presented::Bearer { .. } => "bearer token",
             Presented::Operator => "operator",
             Presented::Worker => "worker",
+            Presented::ActingAs(_) => "operator for a user",
         })
     }
 }

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 const HOT: &[(&Statement, &str)] = &[
     (&facts::CALLER_BY_HASH, "t: tokens_1, a: id"),
     (&facts::CALLER_BY_TOKEN, "t: id, a: id"),
+    (&facts::CALLER_BY_ACCOUNT, "accounts: id"),
     (&tokens::TOKEN_HOLDER, "t: id, a: id"),
     (&facts::LIMITS, "token_limits: token_limits_by_token"),
     (&facts::NAMESPACE, "a: accounts_1, m: memberships_1, p: id, r: id"),

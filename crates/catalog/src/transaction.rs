@@ -3,7 +3,7 @@
 use crate::CatalogError;
 use crate::connection::Connection;
 use crate::sql::{Row, Statement, Value};
-use packhouse_access::{Brand, with_brand};
+use packhouse_access::{Brand, Granted, Operate, with_brand};
 use std::ops::{ControlFlow, Deref, DerefMut};
 
 /// A transaction that reads, on one snapshot. `'c` is its borrow of the connection, `'tx` its brand.
@@ -91,7 +91,7 @@ impl ReadTx<'_, '_> {
     }
 }
 
-impl WriteTx<'_, '_> {
+impl<'tx> WriteTx<'_, 'tx> {
     /// Changes rows; returns how many.
     pub(crate) fn execute(
         &mut self,
@@ -99,6 +99,11 @@ impl WriteTx<'_, '_> {
         values: &[Value<'_>],
     ) -> Result<u64, CatalogError> {
         self.0.connection.execute(statement, values)
+    }
+
+    /// Lets the database look at how much it holds now: after much came at once, its plans are those for little.
+    pub fn analyze(&mut self, _may: &Granted<'tx, Operate>) -> Result<(), CatalogError> {
+        self.0.connection.analyze()
     }
 
     /// The identifier that an `INSERT … RETURNING id` gives; none when nothing was inserted.

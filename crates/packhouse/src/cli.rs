@@ -10,6 +10,7 @@ mod flags;
 mod gc;
 mod operator;
 mod output;
+mod transfer;
 
 pub use args::Cli;
 pub use flags::ConfigFlags;
@@ -52,6 +53,8 @@ pub fn run() -> ExitCode {
         Act::Usage { show, flags } => operator::run(show.command(), &flags),
         Act::Plan { act, flags } => operator::run(act.command(), &flags),
         Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
+        Act::Import { act, flags } => transfer::import(act, &flags),
+        Act::Export { act, flags } => transfer::export(act, &flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use crate::bearer::{self, Keys};
 use crate::{Denied, ListError, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use packhouse_access::Scopes;
+use packhouse_access::{AccountId, Granted, Operate, Scopes};
 use packhouse_catalog::Presented;
 use sha2::{Digest as _, Sha256};
 
@@ -27,6 +27,19 @@ pub enum Shown {
     },
     /// A signed bearer token, a personal access token, or the base64 of one.
     Bearer(String),
+    /// The operator's word that they act as a user. Only a command of the operator's makes one.
+    ActingAs(ActingAs),
+}
+
+/// A user as whom the operator acts. No edge can make one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ActingAs(AccountId);
+
+impl ActingAs {
+    /// As a user whom the operator named: the proof is that they operate the site.
+    pub(crate) fn user<'tx>(_may: &Granted<'tx, Operate>, user: AccountId) -> Self {
+        ActingAs(user)
+    }
 }
 
 impl Shown {
@@ -73,6 +86,7 @@ impl std::fmt::Debug for Shown {
             Shown::Nothing => "Nothing",
             Shown::Basic { .. } => "Basic(…)",
             Shown::Bearer(_) => "Bearer(…)",
+            Shown::ActingAs(_) => "ActingAs(…)",
         })
     }
 }
@@ -109,6 +123,7 @@ impl Service {
 fn presented(shown: &Shown, keys: &Keys, now: packhouse_catalog::Micros) -> Result<Presented, Denied> {
     match shown {
         Shown::Nothing => Ok(Presented::Anonymous { bound: None }),
+        Shown::ActingAs(ActingAs(user)) => Ok(Presented::ActingAs(*user)),
         Shown::Basic { user, password } => {
             let token = if password.is_empty() { user } else { password };
             if token.is_empty() || token.len() > CREDENTIAL_MAX {

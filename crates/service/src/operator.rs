@@ -5,18 +5,21 @@ mod gc;
 mod machines;
 mod people;
 mod rules;
+mod transfer;
 mod usage;
 
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
 pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
+pub use transfer::TransferCommand;
 pub use usage::{MeasureView, PlanLimitsView, UsageCommand, UsageView};
 
 use crate::access::caller;
 use crate::error::{Fault, of_catalog};
 use crate::identity::hash;
 use crate::token_format::Secret;
+use crate::transfer::{ExportStep, ImportStep};
 use crate::{Denied, Explanation, Service};
 use packhouse_access::{
     AccountId, Granted, Operate, PackageFacts, Refused, Scopes, TokenId, UnknownScope, UnknownWord,
@@ -148,6 +151,8 @@ pub enum Command {
     Rules(RuleCommand),
     /// What accounts use, and their plans.
     Usage(UsageCommand),
+    /// Images from outside, and to there.
+    Transfer(TransferCommand),
 }
 
 /// A user or an organization.
@@ -278,6 +283,10 @@ pub enum Answer {
     Garbage(Vec<GarbageView>),
     /// How collection stands.
     GcStatus(GcStatusView),
+    /// What a step of an import did.
+    Imported(Box<ImportStep>),
+    /// What a step of an export did.
+    Exported(Box<ExportStep>),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -312,6 +321,8 @@ impl std::fmt::Debug for Answer {
             | Answer::Retention(_)
             | Answer::Plan(_)
             | Answer::TagHistory(_)
+            | Answer::Imported(_)
+            | Answer::Exported(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -386,6 +397,9 @@ impl Service {
         if let Command::Gc(command) = &command {
             return self.operate_gc(command).await;
         }
+        if let Command::Transfer(command) = command {
+            return Ok(self.operate_transfer(command).await);
+        }
         if let Command::Rules(command) = &command
             && let Some(planned) = self.plan_command(command).await
         {
@@ -421,7 +435,7 @@ impl Service {
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Usage(command) => usage::usage_command(tx, &may, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
-                    Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
+                    Command::Gc(_) | Command::Transfer(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }
             })
             .await

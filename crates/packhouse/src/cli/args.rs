@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod rules;
+mod transfer;
 mod usage;
 
 use super::duration;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use packhouse_service::operator::{Command, MachineCommand, PeopleCommand};
 pub(super) use rules::{ProtectAct, RetentionAct, TagAct};
 use std::path::PathBuf;
+pub(super) use transfer::{ExportAct, ImportAct};
 pub(super) use usage::{PlanAct, UsageShow};
 
 /// Your own ghcr.io: a container registry in one program.
@@ -164,6 +166,20 @@ Examples:
         /// Only show what would be removed now, at most 5,000 things
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Bring in images from another registry, its folder, or an OCI layout
+    Import {
+        #[command(subcommand)]
+        act: ImportAct,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Write images to an OCI layout
+    Export {
+        #[command(subcommand)]
+        act: ExportAct,
         #[command(flatten)]
         flags: OperatorFlags,
     },

@@ -34,6 +34,10 @@ pub(super) fn warn(text: &str) {
     say("\x1b[1;33mwarning:\x1b[0m", text);
 }
 
+pub(super) fn refuse(text: &str) {
+    say("\x1b[1;31mrefused:\x1b[0m", text);
+}
+
 pub(super) fn note(text: &str) {
     let _ = write!(anstream::stderr(), "{text}");
 }
@@ -88,6 +92,8 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => serde_json::to_value(round)?,
         Answer::Garbage(rows) => serde_json::to_value(rows)?,
         Answer::GcStatus(status) => serde_json::to_value(status)?,
+        Answer::Imported(step) => serde_json::to_value(step)?,
+        Answer::Exported(step) => serde_json::to_value(step)?,
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -135,6 +141,7 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => gc_round(&round),
         Answer::Garbage(rows) => garbage(&rows),
         Answer::GcStatus(status) => gc_status(&status),
+        Answer::Imported(_) | Answer::Exported(_) => bail!("a step is not shown by itself"),
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -318,7 +325,7 @@ fn gc_status(status: &GcStatusView) -> String {
 }
 
 /// A number of bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1_000 {
         return format!("{count} B");
