@@ -2,6 +2,7 @@
 
 use super::{Halt, ImportOrder};
 use crate::access::caller;
+use crate::error::of_catalog;
 use crate::identity::ActingAs;
 use crate::{Denied, Fault, Service, Shown};
 use packhouse_access::{AccountId, Granted, Operate, Refused, Visibility, decide_operate, decide_publish};
@@ -16,7 +17,13 @@ enum Nobody {
 
 impl From<CatalogError> for Nobody {
     fn from(error: CatalogError) -> Self {
-        Nobody::Fault(Fault::Catalog(error))
+        of_catalog(error)
+    }
+}
+
+impl From<Fault> for Nobody {
+    fn from(fault: Fault) -> Self {
+        Nobody::Fault(fault)
     }
 }
 

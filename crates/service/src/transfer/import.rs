@@ -126,7 +126,7 @@ impl Service {
             Ok::<_, PushError>(tx.analyze(&may)?)
         });
         if let Err(error) = looked.await {
-            let error = &error as &dyn std::error::Error;
+            let error = packhouse_catalog::chain(&error);
             tracing::warn!(error, "the catalog's statistics are as before the import");
         }
     }
