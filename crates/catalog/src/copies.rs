@@ -124,7 +124,8 @@ impl<'tx> ReadTx<'_, 'tx> {
         Ok(Dumped { rows, blobs, blob_bytes, content: encoder.end()? })
     }
 
-    fn blobs_total(&mut self) -> Result<(u64, u64), CatalogError> {
+    /// How many blobs there are, and their bytes. Reads all of them.
+    pub fn blobs_total(&mut self) -> Result<(u64, u64), CatalogError> {
         let total = self.row(&BLOBS_TOTAL, &[], |row| Ok((row.size(0)?, row.size(1)?)))?;
         Ok(total.unwrap_or_default())
     }

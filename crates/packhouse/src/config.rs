@@ -75,6 +75,10 @@ pub struct Config {
     pub gc_grace: Duration,
     /// `gc_rate`, things in a second.
     pub gc_rate: u64,
+    /// `snapshot_interval`; zero: none are taken.
+    pub snapshot_interval: Duration,
+    /// `snapshot_keep`
+    pub snapshot_keep: u32,
     /// `deleted_downloads_max`
     pub deleted_downloads_max: u64,
     /// `redirect_renamed`
@@ -95,6 +99,15 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// `metrics_listen`
     pub metrics_listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// How often the catalog is copied into the blob store, and how many copies stay. PostgreSQL has its own ways.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<(Duration, u32)> {
+        let wanted = self.database_url.is_none() && !self.snapshot_interval.is_zero();
+        wanted.then_some((self.snapshot_interval, self.snapshot_keep))
+    }
 }
 
 /// Certificate and key in PEM.
@@ -156,6 +169,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let deleted_retention = from.required("deleted_retention", values::retention)?.0;
     let gc_grace = from.required("gc_grace", values::retention)?.0;
     let gc_rate = from.number("gc_rate", 1, 1_000_000)?;
+    let snapshot_interval = from.required("snapshot_interval", values::interval)?.0;
+    let snapshot_keep = u32::try_from(from.number("snapshot_keep", 1, 1_000)?).unwrap_or(1_000);
     let deleted_downloads_max = from.number("deleted_downloads_max", 0, 1_000_000_000_000_000)?;
     let redirect_renamed = from.required("redirect_renamed", values::on_or_off)?.0;
     let connections_max =
@@ -194,6 +209,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         deleted_retention,
         gc_grace,
         gc_rate,
+        snapshot_interval,
+        snapshot_keep,
         deleted_downloads_max,
         redirect_renamed,
         connections_max,

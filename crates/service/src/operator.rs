@@ -1,11 +1,13 @@
 //! The operator's commands: accounts, organizations, tokens, packages. They come over the operator's socket or
 //! from the command line itself, so who gives one holds the data folder; they are callers like all others.
 
+mod copies;
 mod gc;
 mod machines;
 mod people;
 mod rules;
 
+pub use copies::{BackupView, CopyCommand};
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
@@ -144,6 +146,8 @@ pub enum Command {
     Gc(GcCommand),
     /// Rules about tags, retention, the tags' past.
     Rules(RuleCommand),
+    /// Copies of the house.
+    Copies(CopyCommand),
 }
 
 /// A user or an organization.
@@ -270,6 +274,8 @@ pub enum Answer {
     Garbage(Vec<GarbageView>),
     /// How collection stands.
     GcStatus(GcStatusView),
+    /// How far a backup is.
+    Backup(BackupView),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -302,6 +308,7 @@ impl std::fmt::Debug for Answer {
             | Answer::Retention(_)
             | Answer::Plan(_)
             | Answer::TagHistory(_)
+            | Answer::Backup(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -374,6 +381,9 @@ impl Service {
         if let Command::Gc(command) = &command {
             return self.operate_gc(command).await;
         }
+        if let Command::Copies(command) = &command {
+            return self.operate_copies(command).await;
+        }
         if let Command::Rules(command) = &command
             && let Some(planned) = self.plan_command(command).await
         {
@@ -408,7 +418,7 @@ impl Service {
                     Command::People(command) => people::people(tx, &operator, command, now),
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
-                    Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
+                    Command::Gc(_) | Command::Copies(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }
             })
             .await

@@ -85,6 +85,7 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => serde_json::to_value(round)?,
         Answer::Garbage(rows) => serde_json::to_value(rows)?,
         Answer::GcStatus(status) => serde_json::to_value(status)?,
+        Answer::Backup(view) => serde_json::to_value(view)?,
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -130,6 +131,7 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => gc_round(&round),
         Answer::Garbage(rows) => garbage(&rows),
         Answer::GcStatus(status) => gc_status(&status),
+        Answer::Backup(view) => view.phase + "\n",
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -313,7 +315,7 @@ fn gc_status(status: &GcStatusView) -> String {
 }
 
 /// A number of bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1_000 {
         return format!("{count} B");
@@ -338,6 +340,21 @@ impl Progress {
         bar.set_message(what);
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         Self(Some(bar))
+    }
+
+    /// A bar, once it is known how many bytes there are in all.
+    pub(super) fn measure(&self, done: u64, all: u64, how_far: &str) {
+        let Some(bar) = self.0.as_ref().filter(|_| all > 0) else { return self.say(how_far) };
+        if bar.length() != Some(all) {
+            bar.set_length(all);
+            let style = "{spinner} {msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}";
+            // The template is ours; should it be wrong, the spinner stays.
+            if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+        }
+        bar.set_position(done);
+        bar.set_message(how_far.to_owned());
     }
 
     pub(super) fn say(&self, how_far: &str) {
