@@ -24,15 +24,15 @@ pub struct Snapshots {
     service: Service,
     interval: Duration,
     keep: usize,
-    /// What the last one held.
-    last: Option<Digest>,
+    /// What the newest one holds, and the last time when the catalog held just that.
+    newest: Option<(Digest, Micros)>,
 }
 
 impl Service {
     /// Snapshots as often as `interval` says, of which so many are kept: those, and none older than that many
     /// intervals but the newest.
     pub fn snapshots(&self, interval: Duration, keep: u32) -> Snapshots {
-        Snapshots { service: self.clone(), interval, keep: keep.max(1) as usize, last: None }
+        Snapshots { service: self.clone(), interval, keep: keep.max(1) as usize, newest: None }
     }
 
     /// Without snapshots nothing is held for those that are there.
@@ -63,10 +63,13 @@ impl Snapshots {
 
         let looked = read(&service.catalog, &Presented::Worker, now, move |tx, may| Ok(tx.dump(may, now, None)?));
         let content = looked.await?.content;
-        let name = (self.last != Some(content) || oldest.is_none()).then(|| name_of(now));
-        if let Some(name) = &name {
-            self.last = Some(self.write(&may, name, now).await?.content);
-        }
+        let same = oldest.is_some() && self.newest.is_some_and(|(newest, _)| newest == content);
+        let name = (!same).then(|| name_of(now));
+        let content = match &name {
+            Some(name) => self.write(&may, name, now).await?.content,
+            None => content,
+        };
+        self.newest = Some((content, now));
         self.prune(&may, now).await?;
         Ok(name)
     }
@@ -123,8 +126,14 @@ impl Snapshots {
         while kept.len() > 1 && (kept.len() > self.keep || old(kept[0].name())) {
             store.remove_snapshot(may, &kept.remove(0)).await?;
         }
-        match kept.first().and_then(|oldest| time_of(oldest.name())) {
-            Some(oldest) => self.hold(oldest.min(now)).await,
+        // The newest one names what the catalog named when it was last found to hold the same: nothing that lay in the
+        // trash by then. Else a house that rests would hold for ever what was trashed just before.
+        let since = match (kept.as_slice(), self.newest) {
+            ([_], Some((_, same_at))) => Some(same_at),
+            (kept, _) => kept.first().and_then(|oldest| time_of(oldest.name())),
+        };
+        match since {
+            Some(since) => self.hold(since.min(now)).await,
             None => Ok(()),
         }
     }
