@@ -7,8 +7,8 @@
 //!
 //! One process works in it at a time. Everything here blocks, except where it is async.
 
-use crate::files::{blocking, make_folder, sync_folder};
 use crate::files::source::FileSource;
+use crate::files::{blocking, make_folder, sync_folder};
 use crate::{BlobError, Reader};
 use bytes::Bytes;
 use packhouse_oci::{Algorithm, Digest, Hasher};
@@ -96,7 +96,9 @@ impl BackupFolder {
             let _ = sync_folder(parent);
         }
         // What an interrupted run was writing.
-        for entry in fs::read_dir(root.join(PARTS)).map_err(BlobError::file("listing", root.join(PARTS)))?.flatten() {
+        for entry in
+            fs::read_dir(root.join(PARTS)).map_err(BlobError::file("listing", root.join(PARTS)))?.flatten()
+        {
             fs::remove_file(entry.path()).map_err(BlobError::file("removing", entry.path()))?;
         }
         Ok(folder)
@@ -144,7 +146,9 @@ impl BackupFolder {
             .map_err(|error| BlobError::Backup(format!("`{}` cannot be read: {error}", path.display())))?;
         if index.format != FORMAT {
             let found = index.format;
-            return Err(BlobError::Backup(format!("the folder has the form {found}, this program knows {FORMAT}")));
+            return Err(BlobError::Backup(format!(
+                "the folder has the form {found}, this program knows {FORMAT}"
+            )));
         }
         Ok(Some(index))
     }

@@ -106,8 +106,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         for table in &head.tables {
             let order = if table.name == tables::BLOBS { " ORDER BY digest" } else { "" };
             let columns: Vec<_> = table.columns.iter().map(|column| tables::quoted(&column.name)).collect();
-            let text =
-                format!("SELECT {} FROM {}{order}", columns.join(", "), tables::quoted(&table.name));
+            let text = format!("SELECT {} FROM {}{order}", columns.join(", "), tables::quoted(&table.name));
             connection.query_text("copy rows", &text, &mut |row| {
                 encoder.row(table.columns.iter().enumerate().map(|(at, column)| {
                     Ok(match column.kind {

@@ -95,10 +95,9 @@ fn make_table(connection: &mut Connection) -> Result<(), CatalogError> {
 
 fn refuse_newer(done: &[(i64, Vec<u8>)]) -> Result<(), CatalogError> {
     match done.iter().find(|(number, _)| !MIGRATIONS.iter().any(|(known, _)| known == number)) {
-        Some((number, _)) => Err(CatalogError::Schema {
-            number: *number,
-            hint: "a newer packhouse made it; start that one",
-        }),
+        Some((number, _)) => {
+            Err(CatalogError::Schema { number: *number, hint: "a newer packhouse made it; start that one" })
+        }
         None => Ok(()),
     }
 }

@@ -50,7 +50,8 @@ mod versions;
 pub use bearer::SERVICE_NAME;
 pub use clock::{Clock, SystemClock};
 pub use copies::{
-    BackupProgress, Backups, CopyError, RestoreFrom, RestoreProgress, RestoreTarget, Restored, Snapshots, restore,
+    BackupProgress, Backups, CopyError, RestoreFrom, RestoreProgress, RestoreTarget, Restored, Snapshots,
+    restore,
 };
 pub use devices::{DeviceAsked, DeviceBegun, DeviceError, DeviceToken};
 pub use error::{DeleteError, Denied, Fault, ListError, PullError, PushError, TokenError, UploadError};

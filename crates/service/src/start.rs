@@ -133,8 +133,10 @@ pub enum StartError {
         found: Option<String>,
     },
     /// Not all of its blobs are there.
-    #[error("this house is being restored from {0}, and not all of it is there; give the same `packhouse restore` again, \
-             which goes on where it stopped")]
+    #[error(
+        "this house is being restored from {0}, and not all of it is there; give the same `packhouse restore` again, \
+             which goes on where it stopped"
+    )]
     Restoring(String),
     /// The configured administrator's name is an organization's.
     #[error("`{0}` is an organization; choose another name for the administrator")]

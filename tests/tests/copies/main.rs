@@ -161,7 +161,8 @@ fn goes_on(house: &House, mona: &User) {
     door.push("mona/hello", "after", &image);
     assert_eq!(door.contents("mona/hello", "after"), image.contents());
     let versions = door.get("/api/v3/user/packages/container/hello/versions").json();
-    let ids: Vec<i64> = versions.as_array().unwrap().iter().map(|version| version["id"].as_i64().unwrap()).collect();
+    let ids: Vec<i64> =
+        versions.as_array().unwrap().iter().map(|version| version["id"].as_i64().unwrap()).collect();
     assert!(ids[0] > 1_000_000 && ids[1..].iter().all(|id| *id != ids[0]), "{ids:?}");
 }
 
@@ -198,7 +199,8 @@ fn a_second_backup_copies_what_is_new_and_forgets_what_was_pruned() {
     let third = backup(&house, &folder, &["--keep", "2"]);
     assert_eq!((&third["blobs"], &third["copied"], &third["pruned"]), (&4.into(), &0.into(), &0.into()));
     let index: Value = serde_json::from_slice(&std::fs::read(folder.join("backup.json")).unwrap()).unwrap();
-    let names: Vec<_> = index["catalogs"].as_array().unwrap().iter().map(|kept| kept["name"].clone()).collect();
+    let names: Vec<_> =
+        index["catalogs"].as_array().unwrap().iter().map(|kept| kept["name"].clone()).collect();
     assert_eq!(names, [second["catalog"].clone(), third["catalog"].clone()]);
 
     // An older copy is one too.
@@ -215,8 +217,13 @@ fn a_second_backup_copies_what_is_new_and_forgets_what_was_pruned() {
     let door = newest.caller(&mona);
     assert_eq!(door.contents("mona/kept", "latest"), kept.contents());
     assert_eq!(door.contents("mona/kept", "new"), new.contents());
-    let named = newest.program().args(["restore", text(&folder), "--catalog", "20000101T000000-000000", "--data"]);
-    named.arg(desk.path().join("x")).fails().says("no copy of the catalog").says(fourth["catalog"].as_str().unwrap());
+    let named =
+        newest.program().args(["restore", text(&folder), "--catalog", "20000101T000000-000000", "--data"]);
+    named
+        .arg(desk.path().join("x"))
+        .fails()
+        .says("no copy of the catalog")
+        .says(fourth["catalog"].as_str().unwrap());
 }
 
 /// Pushes, deletions and collection go on meanwhile; what a copy names is whole all the same.
@@ -365,7 +372,9 @@ fn what_is_no_backup_and_what_is_no_empty_place_is_refused() {
     std::fs::create_dir_all(data.join("blobs/aa")).unwrap();
     std::fs::write(data.join("blobs/aa").join("aa".repeat(16)), "x").unwrap();
     try_it(&["restore", text(&folder)], &data).fails().says("the blob store is not empty");
-    assert!(try_it(&["restore", "--snapshot"], &desk.path().join("none")).fails().stderr.contains("never used"));
+    assert!(
+        try_it(&["restore", "--snapshot"], &desk.path().join("none")).fails().stderr.contains("never used")
+    );
 }
 
 /// Runs a command and kills it after a while; whether it was killed in the middle.
@@ -564,8 +573,11 @@ fn snapshots_are_pruned_and_hold_what_they_name() {
     let door: Caller = house.caller(&mona);
     let names = |house: &House| {
         let found = std::fs::read_dir(house.data().join("blobs/catalogs"));
-        let mut names: Vec<_> =
-            found.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = found
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
@@ -589,7 +601,10 @@ fn snapshots_are_pruned_and_hold_what_they_name() {
     // What was trashed while the oldest kept one was made, or some minutes before, stays.
     assert!(held_since().unwrap() < micros_now() - 299_000_000);
     let found = stock::digests(&house);
-    assert!(image.layers.iter().all(|layer| found.contains(&layer.digest)), "held, and its grace was over long ago");
+    assert!(
+        image.layers.iter().all(|layer| found.contains(&layer.digest)),
+        "held, and its grace was over long ago"
+    );
 
     // Idle, the newest stays, alone, and holds nothing that it does not name.
     let rested = until("one that stays", WAIT, || {

@@ -28,20 +28,24 @@ pub(crate) fn fill(house: &mut House, mona: &User, images: usize) {
         let mut descriptors = Vec::new();
         for at in 0..BLOBS {
             number += 1;
-            let bytes = format!("blob {at} of image {image} ").repeat(1 + (number % 20) as usize).into_bytes();
+            let bytes =
+                format!("blob {at} of image {image} ").repeat(1 + (number % 20) as usize).into_bytes();
             let digest = sha256(&bytes);
             let key = format!("blobs/{:02x}/{number:032x}", number % 256);
             std::fs::write(house.data().join(&key), &bytes).unwrap();
             let size = bytes.len() as i64;
-            tx.prepare_cached("INSERT INTO blobs (digest, size, storage_key, created_at) VALUES (?1, ?2, ?3, 5)")
-                .unwrap()
-                .execute(params![stored(&digest), size, key])
-                .unwrap();
+            tx.prepare_cached(
+                "INSERT INTO blobs (digest, size, storage_key, created_at) VALUES (?1, ?2, ?3, 5)",
+            )
+            .unwrap()
+            .execute(params![stored(&digest), size, key])
+            .unwrap();
             tx.prepare_cached("INSERT INTO package_blobs (package_id, digest, linked_at) VALUES (?1, ?2, 5)")
                 .unwrap()
                 .execute(params![package, stored(&digest)])
                 .unwrap();
-            descriptors.push(json!({"mediaType": "application/octet-stream", "digest": digest, "size": size}));
+            descriptors
+                .push(json!({"mediaType": "application/octet-stream", "digest": digest, "size": size}));
         }
         let config = descriptors.remove(0);
         let manifest = json!({
@@ -67,10 +71,12 @@ pub(crate) fn fill(house: &mut House, mona: &User, images: usize) {
         .execute(params![package, id, digest])
         .unwrap();
         let version = tx.last_insert_rowid();
-        tx.prepare_cached("INSERT INTO tags (package_id, name, version_id, valid_from) VALUES (?1, ?2, ?3, 6)")
-            .unwrap()
-            .execute(params![package, format!("t{image}"), version])
-            .unwrap();
+        tx.prepare_cached(
+            "INSERT INTO tags (package_id, name, version_id, valid_from) VALUES (?1, ?2, ?3, 6)",
+        )
+        .unwrap()
+        .execute(params![package, format!("t{image}"), version])
+        .unwrap();
         let parts = std::iter::once((1, &config)).chain(descriptors.iter().map(|layer| (2, layer)));
         for (kind, part) in parts {
             let part = stored(part["digest"].as_str().unwrap());
@@ -78,10 +84,12 @@ pub(crate) fn fill(house: &mut House, mona: &User, images: usize) {
                 .unwrap()
                 .execute(params![id, kind, part])
                 .unwrap();
-            tx.prepare_cached("INSERT INTO version_blobs (version_id, digest, package_id) VALUES (?1, ?2, ?3)")
-                .unwrap()
-                .execute(params![version, part, package])
-                .unwrap();
+            tx.prepare_cached(
+                "INSERT INTO version_blobs (version_id, digest, package_id) VALUES (?1, ?2, ?3)",
+            )
+            .unwrap()
+            .execute(params![version, part, package])
+            .unwrap();
         }
     }
     let more = images as i64;

@@ -80,7 +80,8 @@ pub(crate) fn tables(house: &House, same_store: bool) -> Tables {
                 "SELECT column_name FROM information_schema.columns WHERE table_name = '{table}' AND table_schema = 'public'"
             ),
         };
-        let mut columns: Vec<_> = door.rows(&columns).into_iter().map(|row| format!("\"{}\"", row[0])).collect();
+        let mut columns: Vec<_> =
+            door.rows(&columns).into_iter().map(|row| format!("\"{}\"", row[0])).collect();
         columns.sort();
         columns.retain(|name| same_store || table != "blobs" || name != "\"storage_key\"");
         let rows = door.rows(&format!("SELECT {} FROM {table}", columns.join(", ")));

@@ -116,7 +116,10 @@ impl<'o> Encoder<'o> {
         self.out.as_mut().map_or(Ok(()), |out| out.write_all(bytes)).map_err(CatalogError::Copy)
     }
 
-    pub(super) fn row(&mut self, values: impl Iterator<Item = Result<Held, CatalogError>>) -> Result<(), CatalogError> {
+    pub(super) fn row(
+        &mut self,
+        values: impl Iterator<Item = Result<Held, CatalogError>>,
+    ) -> Result<(), CatalogError> {
         let mut row = std::mem::take(&mut self.row);
         row.clear();
         row.push(ROW);
@@ -306,7 +309,8 @@ mod tests {
     fn numbers_and_values_come_back() {
         let mut out = Vec::new();
         let values = [0, 1, -1, 63, 64, -64, -65, i64::MAX, i64::MIN].map(Held::Int);
-        let others = [Held::Null, Held::Text("ä".into()), Held::Bytes(vec![0, 255]), Held::Text(String::new())];
+        let others =
+            [Held::Null, Held::Text("ä".into()), Held::Bytes(vec![0, 255]), Held::Text(String::new())];
         for value in values.iter().chain(&others) {
             put_value(&mut out, value);
         }

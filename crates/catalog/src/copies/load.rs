@@ -71,7 +71,11 @@ impl Vacant {
         }
         // Dropped, it rolls back what was not committed.
         let mut vacant = Vacant { connection };
-        if tables::names(&mut vacant.connection)?.is_empty() { Ok(vacant) } else { Err(CatalogError::NotEmpty) }
+        if tables::names(&mut vacant.connection)?.is_empty() {
+            Ok(vacant)
+        } else {
+            Err(CatalogError::NotEmpty)
+        }
     }
 
     /// The right to read and fill the store that the new catalog will belong to.
@@ -194,8 +198,16 @@ fn check_foreign_keys(connection: &mut Connection) -> Result<(), CatalogError> {
     if connection.dialect() == Dialect::Postgres {
         return Ok(());
     }
-    let broken = tables::texts(connection, "check foreign keys", "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1");
-    if broken?.is_empty() { Ok(()) } else { Err(CatalogError::NoCopy("rows of it name others that are not there")) }
+    let broken = tables::texts(
+        connection,
+        "check foreign keys",
+        "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1",
+    );
+    if broken?.is_empty() {
+        Ok(())
+    } else {
+        Err(CatalogError::NoCopy("rows of it name others that are not there"))
+    }
 }
 
 fn insert(

@@ -102,7 +102,9 @@ fn check(file: &mut File) -> Result<u64, CatalogError> {
         let wanted = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
         file.read_exact(&mut piece[..wanted]).map_err(CatalogError::Copy)?;
         if std::mem::take(&mut first) && !piece.starts_with(MAGIC) {
-            return Err(CatalogError::NoCopy("it does not begin as one, or another version of packhouse made it"));
+            return Err(CatalogError::NoCopy(
+                "it does not begin as one, or another version of packhouse made it",
+            ));
         }
         sum.update(&piece[..wanted]);
         left -= wanted as u64;

@@ -41,7 +41,9 @@ pub(super) fn carried(connection: &mut Connection) -> Result<Vec<Table>, Catalog
 /// Every table there is.
 pub(super) fn names(connection: &mut Connection) -> Result<Vec<String>, CatalogError> {
     let text = match connection.dialect() {
-        Dialect::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'",
+        Dialect::Sqlite => {
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+        }
         Dialect::Postgres => {
             "SELECT table_name::text FROM information_schema.tables
              WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
@@ -123,7 +125,8 @@ pub(super) fn foreign_keys(connection: &mut Connection) -> Result<Vec<(String, S
     if connection.dialect() == Dialect::Sqlite {
         return Ok(keys);
     }
-    let text = "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
+    let text =
+        "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
                 WHERE contype = 'f' AND connamespace = current_schema()::regnamespace";
     connection.query_text("foreign keys", text, &mut |row| {
         let (table, name, definition) = (row.text(0)?, row.text(1)?, row.text(2)?);

@@ -4,7 +4,7 @@ use crate::database::Database;
 use crate::house::{House, collector, delete_version, image, index, may_change, on_every_database};
 use packhouse_access::Delete;
 use packhouse_catalog::{
-    CatalogError, Dumped, DumpReader, LoadInto, Micros, Options, Place, Restoring, Vacant,
+    CatalogError, DumpReader, Dumped, LoadInto, Micros, Options, Place, Restoring, Vacant,
 };
 use packhouse_oci::Digest;
 use std::collections::BTreeMap;

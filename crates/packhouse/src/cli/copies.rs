@@ -44,7 +44,10 @@ pub(super) fn backup(folder: &Path, keep: Option<u32>, flags: &OperatorFlags) ->
     }
     let missing = done.missing.clone();
     output::print(&if flags.json { output::json(&done)? } else { backed_up(&folder, &done) })?;
-    complain_of(&missing, "are damaged or gone in the store and not in the backup; `packhouse restore` says so too")
+    complain_of(
+        &missing,
+        "are damaged or gone in the store and not in the backup; `packhouse restore` says so too",
+    )
 }
 
 fn how_far(view: &BackupView) -> String {
@@ -91,7 +94,7 @@ pub(super) fn restore_house(from: RestoreFrom, flags: &OperatorFlags) -> anyhow:
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let folder = DataFolder::open(&config.data)?;
     let runtime = runtime()?;
-    let progress = output::Progress::begin("reading the catalog");
+    let progress = Arc::new(output::Progress::begin("reading the catalog"));
     let restored = runtime.block_on(async {
         let target = RestoreTarget {
             catalog: serve::catalog_options(&config, &folder),
@@ -99,14 +102,15 @@ pub(super) fn restore_house(from: RestoreFrom, flags: &OperatorFlags) -> anyhow:
             scratch: folder.path().to_owned(),
             clock: Arc::new(SystemClock),
         };
-        let say = |now: RestoreProgress| {
+        let shown = Arc::clone(&progress);
+        let say = move |now: RestoreProgress| {
             let text = match now.blobs {
-                (0, _) => format!("{} rows", now.rows.1),
+                (0, _) => format!("loading the catalog: {} of {} rows", now.rows.1, now.rows.0),
                 (all, done) => format!("copying blobs: {done} of {all}"),
             };
-            progress.measure(now.bytes.1, now.bytes.0, &text);
+            shown.measure(now.bytes.1, now.bytes.0, &text);
         };
-        restore(target, from, &say).await.map_err(|error| anyhow!(error.chain()))
+        restore(target, from, Arc::new(say)).await.map_err(|error| anyhow!(error.chain()))
     });
     drop(progress);
     let restored = restored?;
@@ -142,9 +146,7 @@ pub(super) fn from(
 ) -> anyhow::Result<RestoreFrom> {
     let chosen = |name: Option<String>| name.filter(|name| name != "latest");
     match (folder, snapshot) {
-        (Some(folder), None) => {
-            Ok(RestoreFrom::Backup { folder, catalog: chosen(catalog), without_missing })
-        }
+        (Some(folder), None) => Ok(RestoreFrom::Backup { folder, catalog: chosen(catalog), without_missing }),
         (None, Some(snapshot)) => Ok(RestoreFrom::Snapshot { name: chosen(Some(snapshot)) }),
         (None, None) | (Some(_), Some(_)) => {
             bail!("name the folder of a backup, or give --snapshot for the newest snapshot in the blob store")

@@ -57,8 +57,9 @@ pub async fn store(config: &Config, folder: &DataFolder) -> anyhow::Result<BlobS
     let (path, s3) = (folder.path().to_owned(), config.s3.clone());
     tokio::task::spawn_blocking(move || match s3 {
         Some(s3) => BlobStore::s3(&s3).context("cannot use the bucket"),
-        None => BlobStore::files(&path)
-            .with_context(|| format!("cannot open the blobs in `{}`", path.display())),
+        None => {
+            BlobStore::files(&path).with_context(|| format!("cannot open the blobs in `{}`", path.display()))
+        }
     })
     .await
     .context("opening the blobs panicked")?

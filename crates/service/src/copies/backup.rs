@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// A hold that nobody renews ends after this.
 const HOLD_SECONDS: u64 = 3_600;
@@ -289,7 +289,7 @@ impl Backup<'_> {
             Ok::<(), CopyError>(())
         });
         let mut missing = Vec::new();
-        let mut running: JoinSet<Result<(ReadableBlob, bool), CopyError>> = JoinSet::new();
+        let mut running: JoinSet<Copied> = JoinSet::new();
         while let Some(batch) = coming.recv().await {
             self.hold.stands()?;
             self.say.send_modify(|progress| {
@@ -316,7 +316,7 @@ impl Backup<'_> {
 
     fn copied(
         &self,
-        done: Option<Result<Result<(ReadableBlob, bool), CopyError>, tokio::task::JoinError>>,
+        done: Option<Result<Copied, JoinError>>,
         missing: &mut Vec<String>,
     ) -> Result<(), CopyError> {
         let Some(done) = done else { return Ok(()) };
@@ -349,6 +349,9 @@ impl Backup<'_> {
     }
 }
 
+/// A blob, and whether it was whole.
+type Copied = Result<(ReadableBlob, bool), CopyError>;
+
 /// Blobs that come next: those that the folder has, with their bytes, and those that it wants.
 #[derive(Default)]
 struct Batch {
@@ -371,4 +374,3 @@ async fn copy(store: &BlobStore, folder: &BackupFolder, blob: &ReadableBlob) -> 
         done => Ok(done?),
     }
 }
-

@@ -10,9 +10,11 @@ use super::snapshots::HOLD;
 use super::{CopyError, blocking, read, store_copy, write};
 use crate::Clock;
 use bytes::Bytes;
-use packhouse_blobs::{BackupFolder, BackupIndex, BlobError, BlobStore, KeptCatalog, Snapshot, new_identity, new_key};
+use packhouse_blobs::{
+    BackupFolder, BackupIndex, BlobError, BlobStore, KeptCatalog, Snapshot, new_identity, new_key,
+};
 use packhouse_catalog::{
-    Catalog, CatalogError, DumpReader, LoadInto, Loaded, Micros, Options, Presented, ReadableBlob, Restoring,
+    Catalog, CatalogError, DumpReader, LoadInto, Micros, Options, Presented, ReadableBlob, Restoring,
     StoreCopy, Vacant,
 };
 use packhouse_oci::Digest;
@@ -89,14 +91,14 @@ pub struct Restored {
 }
 
 /// Who is told how far it is.
-pub(super) type Say<'s> = &'s (dyn Fn(RestoreProgress) + Send + Sync);
+pub(super) type Say = Arc<dyn Fn(RestoreProgress) + Send + Sync>;
 
 /// Makes a house. Runs in the program that has the data folder's lock, since no server may run there.
 ///
 /// # Errors
 /// The target is not empty, or is being restored from something else; what it is made of is not whole. Interrupted, it
 /// can be called again.
-pub async fn restore(target: RestoreTarget, from: RestoreFrom, say: Say<'_>) -> Result<Restored, CopyError> {
+pub async fn restore(target: RestoreTarget, from: RestoreFrom, say: Say) -> Result<Restored, CopyError> {
     match from {
         RestoreFrom::Backup { folder, catalog, without_missing } => {
             let folder = blocking(move || BackupFolder::open(&folder)).await?;
@@ -112,7 +114,7 @@ async fn of_backup(
     folder: &Arc<BackupFolder>,
     wanted: Option<String>,
     without_missing: bool,
-    say: Say<'_>,
+    say: Say,
 ) -> Result<Restored, CopyError> {
     let opened = Arc::clone(folder);
     let index = blocking(move || opened.index()).await?.unwrap_or(BackupIndex {
@@ -122,15 +124,16 @@ async fn of_backup(
     });
     let loading = {
         let (target, index, folder) = (target.clone(), index.clone(), Arc::clone(folder));
-        let runtime = Handle::current();
-        blocking(move || load(&target, &index, &folder, wanted.as_deref(), without_missing, &runtime)).await?
+        let (runtime, say) = (Handle::current(), Arc::clone(&say));
+        let load =
+            move || load(&target, &index, &folder, (wanted.as_deref(), without_missing), &runtime, &say);
+        blocking(load).await?
     };
-    say(RestoreProgress { rows: (loading.rows, loading.rows), ..RestoreProgress::default() });
     let options = target.catalog.clone();
     let catalog = blocking(move || Catalog::open(&options)).await?;
     let restoring = catalog.read(|tx| Ok::<_, CopyError>(tx.restoring()?)).await?;
     let restoring = restoring.ok_or_else(not_empty)?;
-    let kept = loading.kept;
+    let kept = loading;
     let filling = Filling { target: &target, catalog: &catalog, folder, say };
     let missing = filling.fill(&restoring, &kept).await?;
     filling.end(&restoring).await?;
@@ -142,14 +145,10 @@ async fn of_backup(
     })
 }
 
-struct Loading {
-    kept: KeptCatalog,
-    rows: u64,
-}
-
 fn not_empty() -> CopyError {
     CopyError::Wrong(
-        "there is a catalog already; restore into an empty data folder or database, and an empty store".to_owned(),
+        "there is a catalog already; restore into an empty data folder or database, and an empty store"
+            .to_owned(),
     )
 }
 
@@ -158,10 +157,10 @@ fn load(
     target: &RestoreTarget,
     index: &BackupIndex,
     folder: &BackupFolder,
-    wanted: Option<&str>,
-    without_missing: bool,
+    (wanted, without_missing): (Option<&str>, bool),
     runtime: &Handle,
-) -> Result<Loading, CopyError> {
+    say: &Say,
+) -> Result<KeptCatalog, CopyError> {
     let vacant = match Vacant::open(&target.catalog.place) {
         Ok(vacant) => vacant,
         Err(CatalogError::NotEmpty) => return go_on(target, index, wanted, runtime),
@@ -183,8 +182,9 @@ fn load(
     let (from, store) = (from_of(&kept.name, index), new_identity()?);
     let mut keys = || new_key().ok();
     let into = LoadInto::Elsewhere { from: &from, store: &store, keys: &mut keys };
-    let Loaded { rows } = vacant.load(copy, into, &mut |_| {})?;
-    Ok(Loading { kept, rows })
+    let all = copy.rows();
+    vacant.load(copy, into, &mut |rows| say(RestoreProgress { rows: (all, rows), ..Default::default() }))?;
+    Ok(kept)
 }
 
 fn from_of(name: &str, index: &BackupIndex) -> String {
@@ -196,14 +196,14 @@ fn go_on(
     index: &BackupIndex,
     wanted: Option<&str>,
     runtime: &Handle,
-) -> Result<Loading, CopyError> {
+) -> Result<KeptCatalog, CopyError> {
     let catalog = Catalog::open(&target.catalog)?;
     let restoring = runtime.block_on(catalog.read(|tx| Ok::<_, CopyError>(tx.restoring()?)))?;
     let from = restoring.ok_or_else(not_empty)?.from;
     // The newest one may be another by now; it goes on with the one that it began with.
     let kept = index.catalogs.iter().find(|kept| from_of(&kept.name, index) == from);
     match kept {
-        Some(kept) if wanted.is_none_or(|wanted| wanted == kept.name) => Ok(Loading { kept: kept.clone(), rows: 0 }),
+        Some(kept) if wanted.is_none_or(|wanted| wanted == kept.name) => Ok(kept.clone()),
         Some(_) | None => Err(CopyError::Wrong(format!(
             "this house is being restored from {from}; go on with that one, or empty the place first"
         ))),
@@ -223,7 +223,8 @@ fn choose<'i>(index: &'i BackupIndex, wanted: Option<&str>) -> Result<&'i KeptCa
 
 fn none_such<'n>(what: &str, wanted: Option<&str>, names: impl Iterator<Item = &'n str>) -> CopyError {
     let names: Vec<_> = names.collect();
-    let there = if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
+    let there =
+        if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
     let wanted = wanted.map(|wanted| format!("no {what} `{wanted}`; ")).unwrap_or_default();
     CopyError::Wrong(format!("{wanted}{there}"))
 }
@@ -233,7 +234,7 @@ struct Filling<'r> {
     target: &'r RestoreTarget,
     catalog: &'r Catalog,
     folder: &'r Arc<BackupFolder>,
-    say: Say<'r>,
+    say: Say,
 }
 
 impl Filling<'_> {
@@ -263,7 +264,8 @@ impl Filling<'_> {
                         missing.push(blob.digest().to_string());
                         continue;
                     }
-                    let (store, folder, may) = (self.target.store.clone(), Arc::clone(self.folder), may.clone());
+                    let (store, folder, may) =
+                        (self.target.store.clone(), Arc::clone(self.folder), may.clone());
                     running.spawn(async move { put(&store, &folder, &may, blob).await });
                 }
                 let Some(done) = running.join_next().await else { break };
@@ -286,7 +288,9 @@ impl Filling<'_> {
             store.adopt(name).await?;
         }
         if store.identity().await?.as_deref() != Some(name) {
-            return Err(CopyError::Wrong("another house has come to use this blob store meanwhile".to_owned()));
+            return Err(CopyError::Wrong(
+                "another house has come to use this blob store meanwhile".to_owned(),
+            ));
         }
         let now = self.target.clock.now();
         write(self.catalog, &Presented::Operator, now, |tx, may| Ok(tx.end_restoring(may)?)).await
@@ -314,7 +318,9 @@ async fn put(
     };
     let mut bytes = match folder.read(&digest).await {
         Ok(bytes) if bytes.remaining() == blob.size() => bytes,
-        Ok(bytes) => return Err(wrong(format!("it has {} bytes in place of {}", bytes.remaining(), blob.size()))),
+        Ok(bytes) => {
+            return Err(wrong(format!("it has {} bytes in place of {}", bytes.remaining(), blob.size())));
+        }
         Err(error) if error.is_damage() => return Err(wrong("it is not there".to_owned())),
         Err(error) => return Err(error.into()),
     };
@@ -337,27 +343,23 @@ async fn next_piece(bytes: &mut packhouse_blobs::Reader) -> Result<Option<Bytes>
     poll_fn(|context| bytes.poll_piece(context)).await.transpose()
 }
 
-async fn of_snapshot(
-    target: RestoreTarget,
-    name: Option<String>,
-    say: Say<'_>,
-) -> Result<Restored, CopyError> {
+async fn of_snapshot(target: RestoreTarget, name: Option<String>, say: Say) -> Result<Restored, CopyError> {
     let runtime = Handle::current();
     let loaded = {
         let target = target.clone();
-        blocking(move || load_snapshot(&target, name.as_deref(), &runtime)).await?
+        blocking(move || load_snapshot(&target, name.as_deref(), &runtime, &say)).await?
     };
-    say(RestoreProgress { rows: (loaded.1, loaded.1), ..RestoreProgress::default() });
-    let made_at = super::time_of(&loaded.0);
-    Ok(Restored { catalog: loaded.0, made_at, blobs: (loaded.2.0, loaded.2.1), missing: Vec::new() })
+    let (name, blobs) = loaded;
+    Ok(Restored { made_at: super::time_of(&name), catalog: name, blobs, missing: Vec::new() })
 }
 
-/// Loads the catalog from the store; its name, its rows, its blobs and their bytes.
+/// Loads the catalog from the store; its name, its blobs and their bytes.
 fn load_snapshot(
     target: &RestoreTarget,
     wanted: Option<&str>,
     runtime: &Handle,
-) -> Result<(String, u64, (u64, u64)), CopyError> {
+    say: &Say,
+) -> Result<(String, (u64, u64)), CopyError> {
     let vacant = Vacant::open(&target.catalog.place).map_err(|error| match error {
         CatalogError::NotEmpty => CopyError::Wrong(
             "there is a catalog already; a snapshot is for a store whose catalog was lost: move what is left of it away first"
@@ -370,7 +372,8 @@ fn load_snapshot(
         return Err(CopyError::Wrong("this blob store was never used: it has no snapshot".to_owned()));
     };
     let there = runtime.block_on(target.store.snapshots(&may))?;
-    let mut tried = there.iter().rev().filter(|snapshot| wanted.is_none_or(|wanted| snapshot.name() == wanted));
+    let mut tried =
+        there.iter().rev().filter(|snapshot| wanted.is_none_or(|wanted| snapshot.name() == wanted));
     let scratch = target.scratch.join(SCRATCH);
     let copy = loop {
         let Some(snapshot) = tried.next() else {
@@ -380,7 +383,11 @@ fn load_snapshot(
         match DumpReader::open(file) {
             Ok(copy) => break (snapshot.name().to_owned(), copy),
             Err(CatalogError::NoCopy(why)) if wanted.is_none() => {
-                tracing::warn!(snapshot = snapshot.name(), why, "a snapshot is not whole; the one before it is tried");
+                tracing::warn!(
+                    snapshot = snapshot.name(),
+                    why,
+                    "a snapshot is not whole; the one before it is tried"
+                );
             }
             Err(error) => return Err(error.into()),
         }
@@ -393,12 +400,13 @@ fn load_snapshot(
         )));
     }
     let into = LoadInto::SameStore { now: target.clock.now(), hold: HOLD };
-    let Loaded { rows } = vacant.load(copy, into, &mut |_| {})?;
+    let all = copy.rows();
+    vacant.load(copy, into, &mut |rows| say(RestoreProgress { rows: (all, rows), ..Default::default() }))?;
     // Nothing but a file of ours; a next try writes over it.
     let _ = std::fs::remove_file(&scratch);
     let catalog = Catalog::open(&target.catalog)?;
     let total = runtime.block_on(catalog.read(|tx| Ok::<_, CopyError>(tx.blobs_total()?)))?;
-    Ok((name, rows, total))
+    Ok((name, total))
 }
 
 async fn fetch(

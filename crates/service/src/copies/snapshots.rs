@@ -61,7 +61,8 @@ impl Snapshots {
         let oldest = service.store.snapshots(&may).await?.first().and_then(|oldest| time_of(oldest.name()));
         self.hold(oldest.map_or(now, |oldest| oldest.min(now))).await?;
 
-        let looked = read(&service.catalog, &Presented::Worker, now, move |tx, may| Ok(tx.dump(may, now, None)?));
+        let looked =
+            read(&service.catalog, &Presented::Worker, now, move |tx, may| Ok(tx.dump(may, now, None)?));
         let content = looked.await?.content;
         let same = oldest.is_some() && self.newest.is_some_and(|(newest, _)| newest == content);
         let name = (!same).then(|| name_of(now));
