@@ -25,6 +25,12 @@ const MIGRATIONS: &[(i64, &str)] = &[
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");
 statement!(MIGRATION_DONE, "INSERT INTO migrations (number, checksum) VALUES ($1, $2)");
 
+/// The tables that the migrations make, as they are written there. Others in the same database are not ours.
+pub(crate) fn tables() -> Vec<&'static str> {
+    let texts = MIGRATIONS.iter().flat_map(|(_, text)| text.split("CREATE TABLE ").skip(1));
+    texts.filter_map(|made| made.split([' ', '(']).next()).chain(["migrations"]).collect()
+}
+
 /// Brings the schema up to date in one transaction.
 pub(crate) fn migrate(connection: &mut Connection, dialect: Dialect) -> Result<(), CatalogError> {
     debug_assert_eq!(connection.dialect(), dialect);

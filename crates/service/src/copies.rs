@@ -4,6 +4,7 @@
 //! each blob that the copy names is still there when it is copied.
 
 mod backup;
+mod lost;
 mod merge;
 mod restore;
 mod snapshots;

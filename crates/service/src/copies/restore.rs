@@ -4,25 +4,19 @@
 //! copied, each hashed on its way; then the store gets its name, and the mark goes. A server does not start while the
 //! mark is there. Interrupted, the same command goes on behind the last blobs that were recorded.
 //!
-//! Of a snapshot: the catalog is loaded beside the store that it belongs to, and nothing is copied.
+//! Of a snapshot: see `lost.rs`.
 
-use super::snapshots::HOLD;
 use super::{CopyError, blocking, read, store_copy, write};
 use crate::Clock;
 use bytes::Bytes;
-use packhouse_blobs::{
-    BackupFolder, BackupIndex, BlobError, BlobStore, KeptCatalog, Snapshot, new_identity, new_key,
-};
+use packhouse_blobs::{BackupFolder, BackupIndex, BlobError, BlobStore, KeptCatalog, new_identity, new_key};
 use packhouse_catalog::{
     Catalog, CatalogError, DumpReader, LoadInto, Micros, Options, Presented, ReadableBlob, Restoring,
     StoreCopy, Vacant,
 };
 use packhouse_oci::Digest;
-use std::fs::{File, OpenOptions};
 use std::future::poll_fn;
-use std::io::{Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -31,8 +25,6 @@ use tokio::task::JoinSet;
 const PAGE: u32 = 500;
 /// Blobs at once.
 const AT_ONCE: usize = 16;
-/// The catalog's copy from the store, while it is read.
-const SCRATCH: &str = "restore.part";
 
 /// What a house is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +97,7 @@ pub async fn restore(target: RestoreTarget, from: RestoreFrom, say: Say) -> Resu
             let folder = Arc::new(folder);
             of_backup(target, &folder, catalog, without_missing, say).await
         }
-        RestoreFrom::Snapshot { name } => of_snapshot(target, name, say).await,
+        RestoreFrom::Snapshot { name } => super::lost::of_snapshot(target, name, say).await,
     }
 }
 
@@ -221,7 +213,11 @@ fn choose<'i>(index: &'i BackupIndex, wanted: Option<&str>) -> Result<&'i KeptCa
     })
 }
 
-fn none_such<'n>(what: &str, wanted: Option<&str>, names: impl Iterator<Item = &'n str>) -> CopyError {
+pub(super) fn none_such<'n>(
+    what: &str,
+    wanted: Option<&str>,
+    names: impl Iterator<Item = &'n str>,
+) -> CopyError {
     let names: Vec<_> = names.collect();
     let there =
         if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
@@ -339,89 +335,6 @@ async fn put(
     Ok(Put { size: blob.size(), elsewhere })
 }
 
-async fn next_piece(bytes: &mut packhouse_blobs::Reader) -> Result<Option<Bytes>, BlobError> {
+pub(super) async fn next_piece(bytes: &mut packhouse_blobs::Reader) -> Result<Option<Bytes>, BlobError> {
     poll_fn(|context| bytes.poll_piece(context)).await.transpose()
-}
-
-async fn of_snapshot(target: RestoreTarget, name: Option<String>, say: Say) -> Result<Restored, CopyError> {
-    let runtime = Handle::current();
-    let loaded = {
-        let target = target.clone();
-        blocking(move || load_snapshot(&target, name.as_deref(), &runtime, &say)).await?
-    };
-    let (name, blobs) = loaded;
-    Ok(Restored { made_at: super::time_of(&name), catalog: name, blobs, missing: Vec::new() })
-}
-
-/// Loads the catalog from the store; its name, its blobs and their bytes.
-fn load_snapshot(
-    target: &RestoreTarget,
-    wanted: Option<&str>,
-    runtime: &Handle,
-    say: &Say,
-) -> Result<(String, (u64, u64)), CopyError> {
-    let vacant = Vacant::open(&target.catalog.place).map_err(|error| match error {
-        CatalogError::NotEmpty => CopyError::Wrong(
-            "there is a catalog already; a snapshot is for a store whose catalog was lost: move what is left of it away first"
-                .to_owned(),
-        ),
-        error => error.into(),
-    })?;
-    let may = vacant.store_copy();
-    let Some(store) = runtime.block_on(target.store.identity())? else {
-        return Err(CopyError::Wrong("this blob store was never used: it has no snapshot".to_owned()));
-    };
-    let there = runtime.block_on(target.store.snapshots(&may))?;
-    let mut tried =
-        there.iter().rev().filter(|snapshot| wanted.is_none_or(|wanted| snapshot.name() == wanted));
-    let scratch = target.scratch.join(SCRATCH);
-    let copy = loop {
-        let Some(snapshot) = tried.next() else {
-            return Err(none_such("snapshot", wanted, there.iter().map(Snapshot::name)));
-        };
-        let file = runtime.block_on(fetch(&target.store, &may, snapshot, &scratch))?;
-        match DumpReader::open(file) {
-            Ok(copy) => break (snapshot.name().to_owned(), copy),
-            Err(CatalogError::NoCopy(why)) if wanted.is_none() => {
-                tracing::warn!(
-                    snapshot = snapshot.name(),
-                    why,
-                    "a snapshot is not whole; the one before it is tried"
-                );
-            }
-            Err(error) => return Err(error.into()),
-        }
-    };
-    let (name, copy) = copy;
-    if copy.store() != store {
-        return Err(CopyError::Wrong(format!(
-            "the snapshot belongs to the store `{}`, this one is `{store}`",
-            copy.store()
-        )));
-    }
-    let into = LoadInto::SameStore { now: target.clock.now(), hold: HOLD };
-    let all = copy.rows();
-    vacant.load(copy, into, &mut |rows| say(RestoreProgress { rows: (all, rows), ..Default::default() }))?;
-    // Nothing but a file of ours; a next try writes over it.
-    let _ = std::fs::remove_file(&scratch);
-    let catalog = Catalog::open(&target.catalog)?;
-    let total = runtime.block_on(catalog.read(|tx| Ok::<_, CopyError>(tx.blobs_total()?)))?;
-    Ok((name, total))
-}
-
-async fn fetch(
-    store: &BlobStore,
-    may: &StoreCopy,
-    snapshot: &Snapshot,
-    path: &Path,
-) -> Result<File, CopyError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(path).map_err(CatalogError::Copy)?;
-    let mut bytes = store.snapshot_reader(may, snapshot).await?;
-    while let Some(piece) = next_piece(&mut bytes).await? {
-        file.write_all(&piece).map_err(CatalogError::Copy)?;
-    }
-    file.rewind().map_err(CatalogError::Copy)?;
-    Ok(file)
 }
