@@ -18,6 +18,7 @@ on_every_database!(
     identifiers_go_on_far_behind_those_of_the_copy,
     a_copy_that_was_cut_or_changed_is_none,
     a_copy_does_not_go_where_something_is,
+    tables_of_others_are_left_alone,
     what_breaks_off_leaves_an_empty_place,
     the_same_rows_have_the_same_digest,
     a_copy_names_its_blobs_in_order,
@@ -311,6 +312,24 @@ fn a_copy_does_not_go_where_something_is(house: &House) {
     let refused = Vacant::open(&place(&house.database)).unwrap_err();
     assert!(matches!(refused, CatalogError::NotEmpty), "{refused}");
     assert_eq!(tables(&house.database), before);
+}
+
+/// A database may hold tables of another program, with types that are none of ours.
+fn tables_of_others_are_left_alone(house: &House) {
+    house.user("mona");
+    let theirs = "CREATE TABLE theirs (at TIMESTAMP, n INTEGER PRIMARY KEY);
+        CREATE TABLE theirs_too (n INTEGER REFERENCES theirs (n));
+        INSERT INTO theirs VALUES (NULL, 7)";
+    house.database.run(theirs);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    dump(house, &copy);
+    for database in places() {
+        database.run(theirs);
+        elsewhere(&copy, &database).unwrap();
+        assert_eq!(database.rows("SELECT n FROM theirs"), ["7"]);
+        assert_eq!(database.rows("SELECT name FROM accounts"), ["mona"]);
+    }
 }
 
 /// Its last word is not there: all of it was for nothing, and the place is free again.
