@@ -247,6 +247,52 @@ fn the_commands_of_moving_work_in_their_order() {
     assert_eq!(door.tags("octo/copy"), ["v1", "v2"]);
 }
 
+#[test]
+fn the_commands_of_backups_work_in_their_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/backup.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = blocks(&page, "sh");
+    assert_eq!(commands.len(), 5, "is this the page?");
+    let mut house = House::builder().env("PACKHOUSE_SNAPSHOT_INTERVAL", "1s").start();
+    let mona = house.user("mona");
+    let image = Image::random(1_000);
+    house.caller(&mona).push("mona/app", "latest", &image);
+    // Two intervals: what was acknowledged before them is in a snapshot.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let desk = tempfile::tempdir().expect("a folder");
+    // What the page takes for granted: an address of a database and a bucket; here another folder does.
+    std::fs::write(desk.path().join("new.toml"), format!("data = {:?}\n", desk.path().join("moved")))
+        .expect("a file");
+    let run = |house: &House, block: &str| {
+        let script = format!(
+            "set -eu\ncd '{0}'\nexport PACKHOUSE_DATA='{1}'\npackhouse() {{ case \"$*\" in *--config*) unset PACKHOUSE_DATA;; esac; '{2}' \"$@\"; \
+             export PACKHOUSE_DATA='{1}'; }}\n{3}",
+            desk.path().display(),
+            house.data().display(),
+            packhouse_tests::tools::packhouse().display(),
+            block
+                .replace("/tmp/", &format!("{}/", desk.path().display()))
+                .replace("/mnt/backup", &desk.path().display().to_string())
+                .replace("/srv/packhouse", &house.data().display().to_string())
+                .replace("/srv/", &format!("{}/", desk.path().display())),
+        );
+        Program::new("bash", desk.path()).args(["-c", &script]).succeeds()
+    };
+    run(&house, &commands[0]);
+    run(&house, &commands[1]).says("restored");
+    run(&house, &commands[2]).says("restored");
+    for folder in ["restored", "moved"] {
+        assert!(desk.path().join(folder).join("catalog.sqlite").exists(), "{folder}");
+    }
+    run(&house, &commands[4]).says("mona/app");
+
+    house.kill();
+    std::fs::remove_file(house.data().join("catalog.sqlite")).expect("the catalog is lost");
+    run(&house, &commands[3]).says("restored");
+    house.open();
+    assert_eq!(house.caller(&mona).contents("mona/app", "latest"), image.contents());
+}
+
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.
 #[test]
 fn the_tests_that_the_promises_name_exist() {
@@ -261,6 +307,7 @@ fn the_tests_that_the_promises_name_exist() {
         ("replay", "tests/tests/replay"),
         ("faults", "tests/tests/faults"),
         ("limits", "tests/tests"),
+        ("copies", "tests/tests/copies"),
     ];
     let mut seen = 0;
     for name in page.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {

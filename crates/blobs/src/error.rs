@@ -69,6 +69,9 @@ pub enum BlobError {
     /// What had to be recorded before bytes went out was not.
     #[error("recording where bytes go")]
     Journal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The folder of a backup cannot be used.
+    #[error("{0}")]
+    Backup(String),
     /// The thread that did it is gone.
     #[error("a blocking task ended early")]
     Ended,
@@ -93,6 +96,18 @@ impl BlobError {
         match self {
             BlobError::Bucket { source, .. } => matches!(**source, object_store::Error::NotFound { .. }),
             _ => false,
+        }
+    }
+
+    /// Whether it is one blob that is not there, or not as it should be, and no trouble of the whole store.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            BlobError::Length { .. } | BlobError::Promise | BlobError::Gone | BlobError::Key(_) => true,
+            // A sector that cannot be read, as well as a file that is gone.
+            BlobError::File { doing, source, .. } => {
+                *doing == "reading" || source.kind() == io::ErrorKind::NotFound
+            }
+            _ => self.is_not_found(),
         }
     }
 
@@ -129,6 +144,7 @@ impl BlobError {
             | BlobError::PartNumbers
             | BlobError::Gone
             | BlobError::Journal(_)
+            | BlobError::Backup(_)
             | BlobError::Ended => false,
         }
     }

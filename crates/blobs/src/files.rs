@@ -1,7 +1,7 @@
 //! Bytes on files below a data folder that this process alone uses.
 
 mod sink;
-mod source;
+pub(crate) mod source;
 
 use crate::driver::{Driver, Extent, Removal, Sink, Source, Start, Stored, Work};
 use crate::{BlobError, key};
@@ -63,6 +63,14 @@ impl Driver for Files {
     fn write(&self, from: Start) -> Work<'_, Box<dyn Sink>> {
         Box::pin(async move {
             let path = key::path(&self.root, &from.key)?;
+            if from.key.starts_with(key::CATALOGS) {
+                let root = Arc::clone(&self.root);
+                return blocking(move || {
+                    make_catalogs(&root)?;
+                    Ok(Box::new(FileSink::aside(path, from)?) as Box<dyn Sink>)
+                })
+                .await;
+            }
             blocking(move || Ok(Box::new(FileSink::open(path, from)?) as Box<dyn Sink>)).await
         })
     }
@@ -96,6 +104,11 @@ impl Driver for Files {
     fn list(&self, after: Option<String>, limit: usize) -> Work<'_, Vec<Stored>> {
         let root = Arc::clone(&self.root);
         Box::pin(blocking(move || list(&root, after.as_deref(), limit)))
+    }
+
+    fn list_catalogs(&self) -> Work<'_, Vec<Stored>> {
+        let root = Arc::clone(&self.root);
+        Box::pin(blocking(move || list_catalogs(&root)))
     }
 
     fn stat(&self, key: String) -> Work<'_, Option<u64>> {
@@ -154,6 +167,43 @@ fn list(root: &Path, after: Option<&str>, limit: usize) -> Result<Vec<Stored>, B
     Ok(listed)
 }
 
+/// The folder for copies of the catalog, made with the first; what an interrupted one left goes. One is written at a
+/// time.
+fn make_catalogs(root: &Path) -> Result<(), BlobError> {
+    let folder = catalogs(root);
+    make_folder(&folder)?;
+    sync_folder(&root.join("blobs"))?;
+    for entry in fs::read_dir(&folder).map_err(BlobError::file("listing", &folder))?.flatten() {
+        if entry.path().extension().is_some_and(|end| end == sink::PART) {
+            fs::remove_file(entry.path()).map_err(BlobError::file("removing", entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+fn list_catalogs(root: &Path) -> Result<Vec<Stored>, BlobError> {
+    let folder = catalogs(root);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(BlobError::file("listing", folder)(source)),
+    };
+    let mut listed = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().into_string();
+        let Ok(key) = name.map(|name| format!("{}{name}", key::CATALOGS)) else { continue };
+        if key::path(root, &key).is_ok() {
+            let size = entry.metadata().map_err(BlobError::file("looking at", entry.path()))?.len();
+            listed.push(Stored { key, size });
+        }
+    }
+    Ok(listed)
+}
+
+fn catalogs(root: &Path) -> PathBuf {
+    root.join("blobs").join("catalogs")
+}
+
 fn remove_file(path: &Path) -> Result<(), BlobError> {
     match fs::remove_file(path) {
         Ok(()) => {}
@@ -165,7 +215,7 @@ fn remove_file(path: &Path) -> Result<(), BlobError> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
-fn make_folder(path: &Path) -> Result<(), BlobError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), BlobError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -174,12 +224,12 @@ fn make_folder(path: &Path) -> Result<(), BlobError> {
 }
 
 /// A file's name is on disk only when its folder is.
-fn sync_folder(path: &Path) -> Result<(), BlobError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), BlobError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(BlobError::file("syncing", path))
 }
 
 /// Disk work never runs on the threads that serve connections.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     spawn_blocking(work).await.unwrap_or(Err(BlobError::Ended))

@@ -4,6 +4,8 @@ use crate::BlobError;
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "blobs/";
+/// Before the names of copies of the catalog.
+pub(crate) const CATALOGS: &str = "catalogs/";
 
 /// A new key: 128 random bits, so two uploads never meet.
 pub fn new_key() -> Result<String, BlobError> {
@@ -40,8 +42,32 @@ fn bad(key: &str) -> BlobError {
     BlobError::Key(key.chars().take(80).collect())
 }
 
+/// The key of a copy of the catalog, by its name: a time, as `20261125T231711-123456`.
+pub(crate) fn snapshot(name: &str) -> Result<String, BlobError> {
+    if is_time(name) { Ok(format!("{CATALOGS}{name}")) } else { Err(bad(name)) }
+}
+
+/// The name of a copy of the catalog, by its key, or by that of its small object.
+pub(crate) fn snapshot_name(key: &str) -> Option<&str> {
+    let name = key.strip_prefix(CATALOGS)?;
+    let name = name.split_once('.').map_or(name, |(name, _)| name);
+    is_time(name).then_some(name)
+}
+
+fn is_time(name: &str) -> bool {
+    let good = |(at, byte): (usize, u8)| match at {
+        8 => byte == b'T',
+        15 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    name.len() == 22 && name.bytes().enumerate().all(good)
+}
+
 /// Where the bytes of a key lie below the data folder.
 pub(crate) fn path(root: &Path, key: &str) -> Result<PathBuf, BlobError> {
+    if let Some(name) = key.strip_prefix(CATALOGS).filter(|name| is_time(name)) {
+        return Ok(root.join("blobs").join("catalogs").join(name));
+    }
     let (fan, name) = parts(key).ok_or_else(|| bad(key))?;
     Ok(root.join("blobs").join(fan).join(name))
 }
@@ -51,7 +77,8 @@ pub(crate) fn object(prefix: &str, key: &str) -> Result<String, BlobError> {
     let (session, lease) = key.split_once('.').unwrap_or((key, "1"));
     let number =
         lease.len() <= 19 && !lease.starts_with('0') && lease.bytes().all(|byte| byte.is_ascii_digit());
-    if parts(session).is_none() || lease.is_empty() || !number {
+    let known = parts(session).is_some() || snapshot_name(session).is_some();
+    if !known || lease.is_empty() || !number {
         return Err(bad(key));
     }
     Ok(format!("{prefix}{key}"))
@@ -84,6 +111,20 @@ mod tests {
         for bad in [".", ".0", ".x", ".1.2", ".01", "/1", ".99999999999999999999"] {
             assert!(matches!(object("", &format!("{key}{bad}")), Err(BlobError::Key(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_copy_of_the_catalog_has_a_key_that_no_blob_has() {
+        let key = snapshot("20261125T231711-123456").unwrap();
+        assert_eq!(key, "catalogs/20261125T231711-123456");
+        assert_eq!(path(Path::new("/d"), &key).unwrap(), Path::new("/d/blobs").join(&key));
+        assert_eq!(object("a/", &leased(&key, 1)).unwrap(), format!("a/{key}.1"));
+        assert_eq!(snapshot_name(&leased(&key, 1)), Some("20261125T231711-123456"));
+        for bad in ["", "latest", "../../x", "20261125T231711_123456", "20261125T231711-12345x"] {
+            assert!(snapshot(bad).is_err(), "{bad}");
+            assert!(path(Path::new("/d"), &format!("catalogs/{bad}")).is_err(), "{bad}");
+        }
+        assert!(parts(&key).is_none());
     }
 
     #[test]

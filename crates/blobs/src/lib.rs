@@ -13,6 +13,8 @@
 //! ([`ReadableBlob`](packhouse_catalog::ReadableBlob)), removes what the catalog put into the trash and lists for who
 //! was given a [`StoreWalk`](packhouse_catalog::StoreWalk).
 
+mod backup;
+mod copies;
 pub mod driver;
 mod error;
 mod files;
@@ -22,6 +24,8 @@ mod s3;
 mod store;
 mod writer;
 
+pub use backup::{BackupFolder, BackupIndex, KeptCatalog};
+pub use copies::Snapshot;
 pub use driver::{Journal, Kept, Stored};
 pub use error::BlobError;
 pub use key::{new_identity, new_key};

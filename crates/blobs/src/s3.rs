@@ -7,6 +7,8 @@
 //! - `blobs/<2 hex>/<32 hex>.<number>`: bytes of a session that fit in one part, written by the request that held the
 //!   lease of that number: a whole blob, or the tail of a session, too short to be a part, that goes on.
 //!
+//! - `catalogs/<time>`, maybe with a number: copies of the catalog.
+//!
 //! No object is ever written twice with other bytes. A node that lost its lease, and whose requests arrive late, has
 //! numbers of its own, for small objects and for parts; and of two that complete an upload in parts, the bucket lets
 //! the first.
@@ -41,6 +43,8 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 const IDENTITY: &str = "identity";
+/// Copies of the catalog that are looked at; there are a few dozen.
+const CATALOGS_MAX: usize = 10_000;
 /// Longest name that is believed to be one of ours.
 const IDENTITY_BYTES_MAX: u64 = 64;
 
@@ -185,6 +189,25 @@ impl Bucket {
         Ok(())
     }
 
+    async fn catalogs(&self) -> Result<Vec<Stored>, BlobError> {
+        let prefix = format!("{}{}", self.inner.prefix, key::CATALOGS);
+        let mut listed: Vec<Stored> = Vec::new();
+        let mut page_token = None;
+        loop {
+            let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+            let page = self.inner.reads.list_paginated(Some(&prefix), options).await;
+            let page = page.map_err(BlobError::bucket("listing", &prefix))?;
+            listed.extend(page.result.objects.into_iter().filter_map(|object| {
+                let key = object.location.as_ref().strip_prefix(self.inner.prefix.as_str())?.to_owned();
+                Some(Stored { key, size: object.size })
+            }));
+            page_token = page.page_token;
+            if page_token.is_none() || listed.len() >= CATALOGS_MAX {
+                return Ok(listed);
+            }
+        }
+    }
+
     async fn read_identity(&self) -> Result<Option<String>, BlobError> {
         let failed = || BlobError::bucket("reading", IDENTITY);
         let got = match self.inner.reads.get(&self.identity_path()).await {
@@ -283,6 +306,10 @@ impl Driver for Bucket {
             }
             Ok(listed)
         })
+    }
+
+    fn list_catalogs(&self) -> Work<'_, Vec<Stored>> {
+        Box::pin(async move { self.catalogs().await })
     }
 
     fn stat(&self, key: String) -> Work<'_, Option<u64>> {

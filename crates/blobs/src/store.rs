@@ -125,6 +125,10 @@ impl BlobStore {
         self.driver.address_life()
     }
 
+    pub(crate) fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
     /// Removes bytes for good; what is not there is removed. Durable when it returns, so the row may go.
     pub async fn remove(&self, trashed: &TrashedKey) -> Result<(), BlobError> {
         let (key, state) = (trashed.storage_key().to_owned(), trashed.store_state().to_vec());

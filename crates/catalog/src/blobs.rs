@@ -18,6 +18,10 @@ pub struct ReadableBlob {
 }
 
 impl ReadableBlob {
+    /// One that a copy of the catalog names.
+    pub(crate) fn to_copy(digest: Digest, size: u64, key: String) -> Self {
+        ReadableBlob { digest, size, key, pinned_until: Micros(0) }
+    }
     /// What its bytes hash to.
     pub fn digest(&self) -> Digest {
         self.digest

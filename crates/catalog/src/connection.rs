@@ -1,6 +1,7 @@
 //! One connection to either database, and what a transaction does with it.
 
 use crate::CatalogError;
+use crate::schema::Dialect;
 use crate::sql::{Row, Statement, Value};
 use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::ToSql;
@@ -58,7 +59,7 @@ impl Doubt {
 }
 
 #[expect(clippy::large_enum_variant, reason = "there are a few dozen of them in a process")]
-enum Database {
+pub(crate) enum Database {
     Sqlite(rusqlite::Connection),
     Postgres { client: ::postgres::Client, prepared: HashMap<&'static str, ::postgres::Statement> },
 }
@@ -111,6 +112,34 @@ impl Connection {
             Database::Sqlite(connection) => !connection.is_autocommit(),
             Database::Postgres { .. } => true,
         }
+    }
+
+    /// Which database this is.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.database {
+            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// The database itself, for who fills it.
+    pub(crate) fn database(&mut self) -> &mut Database {
+        &mut self.database
+    }
+
+    /// Runs a text without parameters whose tables are known only when it runs, and gives each of its rows to `each`,
+    /// until that breaks.
+    pub(crate) fn query_text(
+        &mut self,
+        name: &'static str,
+        text: &str,
+        each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let done = match &mut self.database {
+            Database::Sqlite(connection) => sqlite_text(connection, name, text, each),
+            Database::Postgres { client, .. } => postgres_text(client, name, text, each),
+        };
+        self.note(done)
     }
 
     /// Runs a statement and gives each of its rows to `each`, until that breaks.
@@ -263,4 +292,38 @@ fn prepare(
         .map_err(|source| CatalogError::Postgres { statement: statement.name, source })?;
     prepared.insert(statement.name, made.clone());
     Ok(made)
+}
+
+fn sqlite_text(
+    connection: &rusqlite::Connection,
+    name: &'static str,
+    text: &str,
+    each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+) -> Result<(), CatalogError> {
+    let failed = |source| CatalogError::Sqlite { statement: name, source };
+    let mut prepared = connection.prepare(text).map_err(failed)?;
+    let mut rows = prepared.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if each(&Row::Sqlite(row))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn postgres_text(
+    client: &mut ::postgres::Client,
+    name: &'static str,
+    text: &str,
+    each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, CatalogError>,
+) -> Result<(), CatalogError> {
+    let failed = |source| CatalogError::Postgres { statement: name, source };
+    let none: [&(dyn ToSql + Sync); 0] = [];
+    let mut rows = client.query_raw(text, none).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if each(&Row::Postgres(&row))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -68,6 +68,15 @@ pub enum CatalogError {
     /// Another server uses the same database with files of its own.
     #[error("another server uses this database; files and several nodes do not go together")]
     TakenByAnother,
+    /// A copy of the catalog cannot be written or read.
+    #[error("writing or reading a copy of the catalog")]
+    Copy(#[source] std::io::Error),
+    /// A file is no whole copy of a catalog.
+    #[error("this is no whole copy of a catalog: {0}")]
+    NoCopy(&'static str),
+    /// A copy was to go where there is a catalog already.
+    #[error("there is a catalog already; a backup goes only into an empty place")]
+    NotEmpty,
 }
 
 /// What failed and why, for one field of a log: its JSON form shows no causes by itself.
@@ -102,7 +111,10 @@ impl CatalogError {
             | CatalogError::Schema { .. }
             | CatalogError::Thread(_)
             | CatalogError::Folder(_)
-            | CatalogError::TakenByAnother => false,
+            | CatalogError::TakenByAnother
+            | CatalogError::NoCopy(_)
+            | CatalogError::NotEmpty => false,
+            CatalogError::Copy(error) => error.kind() == std::io::ErrorKind::StorageFull,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::schema::{Dialect, migrate};
 use crate::sql::Statement;
 use crate::test_database::Database;
 use crate::{
-    accounts, blobs, collection, devices, downloads, facts, jobs, links, manifests, organizations,
+    accounts, blobs, collection, copies, devices, downloads, facts, jobs, links, manifests, organizations,
     package_access, package_records, packages, parts, referrers, repositories, retention, reviews, robots,
     rules, settings, storage, tags, teams, tokens, trash, uploads, usage, versions,
 };
@@ -214,6 +214,9 @@ const OTHERS: &[&Statement] = &[
     &accounts::SET_SITE_ADMIN,
     &accounts::SUSPEND,
     &blobs::INSERT_BLOB,
+    &copies::BLOBS_TO_COPY,
+    &copies::END_SETTING,
+    &copies::PLACE_BLOB,
     &collection::COUNT_COLLECTED,
     &collection::END_BLOBS,
     &collection::END_GRANTS_OF,
@@ -514,6 +517,7 @@ const READ_WHOLE: &[(&Statement, &str)] = &[
     (&collection::COLLECTED, "as many as there are kinds"),
     (&reviews::REVIEWS_WAITING, "what waits is what there is to do; asked for by people and once a minute"),
     (&trash::TRASH_TOTAL, "likewise"),
+    (&copies::BLOBS_TOTAL, "who copies all of them counts them first"),
     (&trash::HELD_SINCE, "one for each kept copy of the catalog"),
     (&trash::END_EXPIRED_HOLDS, "one for each kept copy of the catalog"),
 ];

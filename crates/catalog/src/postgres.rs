@@ -63,6 +63,16 @@ pub(crate) fn start(
     Ok(())
 }
 
+/// A connection for who fills a new catalog before anybody else opens it. A copy's next row may be long in coming.
+pub(crate) fn lone(url: &str) -> Result<Connection, CatalogError> {
+    let config = Config::from_str(url).map_err(CatalogError::Address)?;
+    let mut client = connect(&config)?;
+    client
+        .batch_execute("SET idle_in_transaction_session_timeout = 0")
+        .map_err(|source| CatalogError::Postgres { statement: "connect", source })?;
+    Ok(Connection::postgres(client, None))
+}
+
 fn connect(config: &Config) -> Result<Client, CatalogError> {
     let failed = |source| CatalogError::Postgres { statement: "connect", source };
     let mut config = config.clone();

@@ -85,6 +85,15 @@ pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Resul
     thread::Builder::new().name(name).spawn(body).map(drop).map_err(CatalogError::Thread)
 }
 
+/// A connection that writes, for who fills a new catalog before anybody else opens it.
+pub(crate) fn lone(path: &Path) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = open(path, None, &Doubt::default(), flags)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(CatalogError::Folder)?;
+    Ok(connection)
+}
+
 fn open(
     path: &Path,
     observer: Option<&Observer>,

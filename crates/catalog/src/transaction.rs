@@ -45,6 +45,11 @@ pub(crate) fn writing<R>(
 }
 
 impl ReadTx<'_, '_> {
+    /// For who reads tables whose names are known only when it runs.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        self.connection
+    }
+
     /// Refuses while a crash might bring back a commit that was refused: for what is read to change bytes by it.
     pub(crate) fn beyond_doubt(&self) -> Result<(), CatalogError> {
         if self.connection.doubt().stands() { Err(CatalogError::InDoubt) } else { Ok(()) }

@@ -5,6 +5,7 @@
 //! prints goes to stdout, what went wrong to stderr with exit status 1 (2 for a command line that is wrong).
 
 mod args;
+mod copies;
 pub(crate) mod duration;
 mod flags;
 mod gc;
@@ -55,6 +56,11 @@ pub fn run() -> ExitCode {
         Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
         Act::Import { act, flags } => transfer::import(act, &flags),
         Act::Export { act, flags } => transfer::export(act, &flags),
+        Act::Backup { folder, keep, flags } => copies::backup(&folder, keep, &flags),
+        Act::Restore { folder, catalog, snapshot, without_missing, flags } => {
+            copies::from(folder, catalog, snapshot, without_missing)
+                .and_then(|from| copies::restore_house(from, &flags))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

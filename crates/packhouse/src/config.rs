@@ -80,6 +80,10 @@ pub struct Config {
     pub plans: Vec<(String, Limits)>,
     /// `plan`, one of `plans`.
     pub plan: String,
+    /// `snapshot_interval`; zero: none are taken.
+    pub snapshot_interval: Duration,
+    /// `snapshot_keep`
+    pub snapshot_keep: u32,
     /// `deleted_downloads_max`
     pub deleted_downloads_max: u64,
     /// `redirect_renamed`
@@ -100,6 +104,15 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// `metrics_listen`
     pub metrics_listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// How often the catalog is copied into the blob store, and how many copies stay. PostgreSQL has its own ways.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<(Duration, u32)> {
+        let wanted = self.database_url.is_none() && !self.snapshot_interval.is_zero();
+        wanted.then_some((self.snapshot_interval, self.snapshot_keep))
+    }
 }
 
 /// Certificate and key in PEM.
@@ -163,6 +176,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let gc_rate = from.number("gc_rate", 1, 1_000_000)?;
     let plans = from.plans()?;
     let plan = from.default_plan(&plans)?;
+    let snapshot_interval = from.required("snapshot_interval", values::interval)?.0;
+    let snapshot_keep = u32::try_from(from.number("snapshot_keep", 1, 1_000)?).unwrap_or(1_000);
     let deleted_downloads_max = from.number("deleted_downloads_max", 0, 1_000_000_000_000_000)?;
     let redirect_renamed = from.required("redirect_renamed", values::on_or_off)?.0;
     let connections_max =
@@ -203,6 +218,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         gc_rate,
         plans,
         plan,
+        snapshot_interval,
+        snapshot_keep,
         deleted_downloads_max,
         redirect_renamed,
         connections_max,

@@ -9,7 +9,7 @@ mod open;
 mod signals;
 
 pub use first_start::welcome;
-pub use open::{Opened, open};
+pub use open::{Opened, catalog_options, open, store};
 
 use crate::config::Config;
 use crate::health::Health;
@@ -45,6 +45,9 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks for retention policies whose time has come: one read of an index.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Before a snapshot that failed is tried again.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(60);
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -70,6 +73,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     tokio::spawn(sweep(service.clone(), collection, config.gc_grace, config.gc_rate, running.clone()));
     tokio::spawn(count(service.clone(), running.clone()));
     tokio::spawn(retain(service.clone(), running.clone()));
+    tokio::spawn(snapshot(service.clone(), config.snapshots(), running.clone()));
     let counted = service.clone();
     let operator = service.clone();
     let operate = move |command| {
@@ -225,6 +229,42 @@ async fn retain(service: Service, mut running: Running) {
             let error = anyhow::Error::new(error);
             error!(error = format!("{error:#}"), "a round of retention failed; the next one tries again");
         }
+    }
+}
+
+/// Snapshots of an embedded catalog; where there are none, nothing is held for those that were taken before.
+async fn snapshot(service: Service, wanted: Option<(Duration, u32)>, mut running: Running) {
+    let Some((interval, keep)) = wanted else {
+        if let Err(error) = service.without_snapshots().await {
+            warn!(error = error.chain(), "what earlier snapshots hold is held until the next start");
+        }
+        return;
+    };
+    let mut snapshots = service.snapshots(interval, keep);
+    let mut pause = match snapshots.first().await {
+        Ok(pause) => pause,
+        Err(error) => {
+            warn!(error = error.chain(), "cannot look for snapshots");
+            interval.min(SNAPSHOT_RETRY)
+        }
+    };
+    loop {
+        tokio::select! {
+            () = running.left(Phase::Running) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = match snapshots.round().await {
+            Ok(taken) => {
+                if let Some(name) = taken {
+                    info!(name, "a snapshot of the catalog is in the blob store");
+                }
+                interval
+            }
+            Err(error) => {
+                error!(error = error.chain(), "a snapshot of the catalog failed; it is tried again");
+                interval.min(SNAPSHOT_RETRY)
+            }
+        };
     }
 }
 

@@ -9,6 +9,7 @@
 mod access;
 mod bearer;
 mod clock;
+mod copies;
 mod deletes;
 mod devices;
 mod downloads;
@@ -49,6 +50,10 @@ mod versions;
 
 pub use bearer::SERVICE_NAME;
 pub use clock::{Clock, SystemClock};
+pub use copies::{
+    BackupProgress, Backups, CopyError, RestoreFrom, RestoreProgress, RestoreTarget, Restored, Snapshots,
+    restore,
+};
 pub use devices::{DeviceAsked, DeviceBegun, DeviceError, DeviceToken};
 pub use error::{DeleteError, Denied, Fault, ListError, PullError, PushError, TokenError, UploadError};
 pub use explain::{Explanation, Reason};

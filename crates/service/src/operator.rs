@@ -1,6 +1,7 @@
 //! The operator's commands: accounts, organizations, tokens, packages. They come over the operator's socket or
 //! from the command line itself, so who gives one holds the data folder; they are callers like all others.
 
+mod copies;
 mod gc;
 mod machines;
 mod people;
@@ -8,6 +9,7 @@ mod rules;
 mod transfer;
 mod usage;
 
+pub use copies::{BackupView, CopyCommand};
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
@@ -153,6 +155,8 @@ pub enum Command {
     Usage(UsageCommand),
     /// Images from outside, and to there.
     Transfer(TransferCommand),
+    /// Copies of the house.
+    Copies(CopyCommand),
 }
 
 /// A user or an organization.
@@ -287,6 +291,8 @@ pub enum Answer {
     Imported(Box<ImportStep>),
     /// What a step of an export did.
     Exported(Box<ExportStep>),
+    /// How far a backup is.
+    Backup(BackupView),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -323,6 +329,7 @@ impl std::fmt::Debug for Answer {
             | Answer::TagHistory(_)
             | Answer::Imported(_)
             | Answer::Exported(_)
+            | Answer::Backup(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -397,6 +404,9 @@ impl Service {
         if let Command::Gc(command) = &command {
             return self.operate_gc(command).await;
         }
+        if let Command::Copies(command) = &command {
+            return self.operate_copies(command).await;
+        }
         if let Command::Transfer(command) = command {
             return Ok(self.operate_transfer(command).await);
         }
@@ -435,7 +445,9 @@ impl Service {
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Usage(command) => usage::usage_command(tx, &may, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
-                    Command::Gc(_) | Command::Transfer(_) => Err(OperatorError::Fault(Fault::Ended)),
+                    Command::Gc(_) | Command::Transfer(_) | Command::Copies(_) => {
+                        Err(OperatorError::Fault(Fault::Ended))
+                    }
                 }
             })
             .await

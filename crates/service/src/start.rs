@@ -88,6 +88,7 @@ pub struct Service {
     pub(crate) limits: Arc<Limits>,
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) transfers: Arc<Transfers>,
+    pub(crate) backups: Arc<crate::Backups>,
     /// A random name of this process among those that share the catalog.
     pub(crate) node: Arc<str>,
 }
@@ -131,6 +132,12 @@ pub enum StartError {
         /// The one at hand, if it was ever used.
         found: Option<String>,
     },
+    /// Not all of its blobs are there.
+    #[error(
+        "this house is being restored from {0}, and not all of it is there; give the same `packhouse restore` again, \
+             which goes on where it stopped"
+    )]
+    Restoring(String),
     /// The configured administrator's name is an organization's.
     #[error("`{0}` is an organization; choose another name for the administrator")]
     AdminIsOrganization(String),
@@ -184,6 +191,7 @@ impl Service {
             limits: Arc::default(),
             downloads: Arc::default(),
             transfers: Arc::default(),
+            backups: Arc::default(),
             node,
         };
         Ok((service, first))
@@ -227,6 +235,9 @@ async fn belong_together(catalog: &Catalog, store: &BlobStore) -> Result<(), Sta
 
 /// Decided where one start at a time decides: of two first starts at once, the second takes the first one's name.
 fn naming(tx: &mut WriteTx<'_, '_>, found: Option<&str>, fresh: &str) -> Result<Naming, StartError> {
+    if let Some(restoring) = tx.restoring()? {
+        return Err(StartError::Restoring(restoring.from));
+    }
     match (tx.setting(STORE)?, found) {
         (Some(known), Some(found)) if known == found => Ok(Naming::Known),
         (Some(known), None) if tx.setting(NAMING)?.as_deref() == Some("yes") => Ok(Naming::Adopt(known)),

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// How much is read at once when bytes are hashed again.
 const REHASH_BYTES: usize = 1 << 20;
+/// The end of the name of a file that gets its own name when it is whole.
+pub(super) const PART: &str = "part";
 
 /// Moves into the blocking task that works on it, and its claim with it: a request whose client goes away drops its
 /// future, but not the thread that writes.
@@ -21,10 +23,19 @@ pub(super) struct FileSink {
     path: PathBuf,
     key: String,
     new: bool,
+    /// The name that it gets when it is finished.
+    becomes: Option<PathBuf>,
     _claim: Claim,
 }
 
 impl FileSink {
+    /// For what no row names: nothing has the name `path` before it is whole.
+    pub(super) fn aside(path: PathBuf, from: Start) -> Result<Self, BlobError> {
+        let mut sink = FileSink::open(path.with_extension(PART), from)?;
+        sink.becomes = Some(path);
+        Ok(sink)
+    }
+
     pub(super) fn open(path: PathBuf, from: Start) -> Result<Self, BlobError> {
         let failed = |doing| BlobError::file(doing, &path);
         let mut options = OpenOptions::new();
@@ -47,7 +58,7 @@ impl FileSink {
         }
         file.seek(SeekFrom::Start(received)).map_err(failed("seeking in"))?;
         // With nothing acknowledged the file may be new, and its name not yet on disk.
-        Ok(FileSink { file, path, key: from.key, new: received == 0, _claim: from.claim })
+        Ok(FileSink { file, path, key: from.key, new: received == 0, becomes: None, _claim: from.claim })
     }
 
     fn sync_file(&mut self) -> Result<Kept, BlobError> {
@@ -59,6 +70,16 @@ impl FileSink {
             self.new = false;
         }
         Ok(Kept { state: Vec::new(), key: self.key.clone(), left: Vec::new() })
+    }
+
+    /// Gives a file its name that had none while it was written.
+    fn name(&mut self) -> Result<(), BlobError> {
+        if let Some(path) = self.becomes.take() {
+            std::fs::rename(&self.path, &path).map_err(BlobError::file("naming", &path))?;
+            self.path = path;
+            self.path.parent().map_or(Ok(()), sync_folder)?;
+        }
+        Ok(())
     }
 
     fn hash(&mut self, hasher: &mut Hasher) -> Result<(), BlobError> {
@@ -103,8 +124,12 @@ impl Sink for FileSink {
         }))
     }
 
-    fn finish(self: Box<Self>, _whole: Digest) -> Work<'static, (Box<dyn Sink>, Kept)> {
-        self.sync()
+    fn finish(mut self: Box<Self>, _whole: Digest) -> Work<'static, (Box<dyn Sink>, Kept)> {
+        Box::pin(blocking(move || {
+            let kept = self.sync_file()?;
+            self.name()?;
+            Ok((self as Box<dyn Sink>, kept))
+        }))
     }
 
     fn cut(self: Box<Self>, received: u64) -> Work<'static, ()> {

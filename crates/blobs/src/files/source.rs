@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 const PIECE_BYTES: u64 = 256 << 10;
 
 #[derive(Debug)]
-pub(super) struct FileSource {
+pub(crate) struct FileSource {
     file: Arc<File>,
     next: u64,
     end: u64,
@@ -23,7 +23,7 @@ pub(super) struct FileSource {
 }
 
 impl FileSource {
-    pub(super) fn new(file: File, first: u64, end: u64) -> Self {
+    pub(crate) fn new(file: File, first: u64, end: u64) -> Self {
         FileSource { file: Arc::new(file), next: first, end, ahead: None }
     }
 }

@@ -10,7 +10,7 @@ use packhouse_blobs::driver::Work;
 use packhouse_blobs::{BlobError, BlobStore, Journal, Kept, S3Keys, S3Settings, Stored, Writer, new_key};
 use packhouse_catalog::{
     AccountKind, Catalog, CatalogError, Finished, Leased, Micros, NewToken, Options, Place, Placed,
-    Presented, ReadTx, ReadableBlob, StoreWalk, TokenKind, TrashedKey, Upload, WriteTx,
+    Presented, ReadTx, ReadableBlob, StoreCopy, StoreWalk, TokenKind, TrashedKey, Upload, WriteTx,
 };
 use packhouse_oci::{Algorithm, Hasher};
 use std::path::PathBuf;
@@ -331,6 +331,16 @@ impl Desk {
                 let worker = tx.caller(&Presented::Worker, NOW)?.expect("always");
                 // For no time at all, so that each question finds all of them.
                 Ok::<_, Trouble>(tx.claim_trash(&decide_collect(&worker)?, NOW, NOW, 100)?)
+            })
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn store_copy(&self) -> StoreCopy {
+        self.catalog
+            .read(move |tx| {
+                let worker = tx.caller(&Presented::Worker, NOW)?.expect("always");
+                Ok::<_, Trouble>(tx.store_copy(&decide_collect(&worker)?))
             })
             .await
             .unwrap()

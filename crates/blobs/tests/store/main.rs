@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test's failure is a panic")]
 
 mod bucket;
+mod copies;
 mod desk;
 mod keep;
 mod model;

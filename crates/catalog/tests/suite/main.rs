@@ -7,6 +7,7 @@
 mod accounts;
 mod blobs;
 mod collection;
+mod copies;
 mod database;
 mod devices;
 mod facts;

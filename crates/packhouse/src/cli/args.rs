@@ -183,6 +183,53 @@ Examples:
         #[command(flatten)]
         flags: OperatorFlags,
     },
+    /// Copy the whole registry into a folder, while it serves
+    #[command(after_help = "\
+The folder is on the machine of the server, which writes it; it is made when it is not there. A
+second backup into the same folder copies only the blobs that are new. Interrupted, the same command
+goes on. It holds hashes of tokens: it is made for its owner only; keep it so.
+
+Exit status 1 also when a blob is damaged in the store: then all the others are in the backup.
+
+Examples:
+  packhouse backup /mnt/backup/packhouse
+  packhouse backup /mnt/backup/packhouse --keep 14      and forget what only older ones name")]
+    Backup {
+        /// Folder of the backup
+        folder: PathBuf,
+        /// Copies of the catalog that stay, this one included; without it all do
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        keep: Option<u32>,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
+    /// Make a registry of a backup, or of a snapshot of its lost catalog
+    #[command(after_help = "\
+The data folder or database, and the blob store, are those of the configuration and must be empty
+(with --snapshot the store is the old one). They may be of another kind than those that were backed
+up: this is how SQLite becomes PostgreSQL and files become a bucket, and back. No server may run
+there. Interrupted, the same command goes on; a server does not start before it is done.
+
+Examples:
+  packhouse restore /mnt/backup/packhouse --data /var/lib/packhouse
+  packhouse restore /mnt/backup/packhouse --config new.toml --catalog 20261125T231711-123456
+  packhouse restore --snapshot --config packhouse.toml")]
+    Restore {
+        /// Folder of the backup
+        folder: Option<PathBuf>,
+        /// Copy of the catalog, of those in `backup.json` [default: latest]
+        #[arg(long, value_name = "NAME", requires = "folder")]
+        catalog: Option<String>,
+        /// Of a snapshot in the blob store in place of a backup [default: latest]
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "latest",
+              conflicts_with = "folder")]
+        snapshot: Option<String>,
+        /// Go on though the backup lacks blobs that were damaged when it was made
+        #[arg(long, requires = "folder")]
+        without_missing: bool,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

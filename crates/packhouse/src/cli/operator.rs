@@ -7,7 +7,9 @@ use crate::config::{self, Config, Loaded};
 use crate::lock::{DataFolder, LockError};
 use crate::{serve, socket, telemetry};
 use anyhow::{Context, bail};
+use packhouse_service::Service;
 use packhouse_service::operator::{Answer, Command};
+use std::cell::RefCell;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -38,8 +40,17 @@ fn ask(command: Command, flags: &OperatorFlags) -> anyhow::Result<Answer> {
 
 /// Where commands are given, one or several.
 pub(super) struct Desk {
+    /// The house, opened by ourselves: it stays open from one command to the next, for work of many steps. Before the
+    /// runtime, on which its tasks are.
+    own: RefCell<Option<Own>>,
     config: Config,
     runtime: Runtime,
+}
+
+/// A house that no server has open. The service goes before the lock.
+struct Own {
+    service: Service,
+    _folder: DataFolder,
 }
 
 impl Desk {
@@ -49,15 +60,23 @@ impl Desk {
         telemetry::logs::begin(LOG_FILTER, config.log_format)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        Ok(Self { config, runtime })
+        Ok(Self { own: RefCell::default(), config, runtime })
     }
 
     pub(super) fn ask(&self, command: Command) -> anyhow::Result<Answer> {
-        self.runtime.block_on(answer(&self.config, command))
+        self.runtime.block_on(async {
+            let own = self.own.borrow().as_ref().map(|own| own.service.clone());
+            if let Some(service) = own {
+                return Ok(service.operate(command).await);
+            }
+            let (answer, own) = answer(&self.config, command).await?;
+            *self.own.borrow_mut() = own;
+            Ok(answer)
+        })
     }
 }
 
-async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {
+async fn answer(config: &Config, command: Command) -> anyhow::Result<(Answer, Option<Own>)> {
     // A mistyped folder would otherwise become an empty registry.
     if !config.data.is_dir() {
         bail!(
@@ -68,10 +87,13 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {
     let began = Instant::now();
     loop {
         if let Some(answer) = socket::ask(&config.data, &command).await? {
-            return Ok(answer);
+            return Ok((answer, None));
         }
         match DataFolder::open(&config.data) {
-            Ok(folder) => return ourselves(config, &folder, command).await,
+            Ok(folder) => {
+                let (answer, own) = ourselves(config, folder, command).await?;
+                return Ok((answer, Some(own)));
+            }
             // It is just starting or ending.
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error.into()),
@@ -79,12 +101,13 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<Answer> {
     }
 }
 
-async fn ourselves(config: &Config, folder: &DataFolder, command: Command) -> anyhow::Result<Answer> {
-    let opened = serve::open(config, folder).await?;
+async fn ourselves(config: &Config, folder: DataFolder, command: Command) -> anyhow::Result<(Answer, Own)> {
+    let opened = serve::open(config, &folder).await?;
     if let Some(first) = &opened.first_start {
         // The folder was empty, so this was the first start, and the token is shown at no other time. Not on
         // stdout: that is for the answer.
         output::note(&serve::welcome(config, config.listen, first));
     }
-    Ok(opened.service.operate(command).await)
+    let answer = opened.service.operate(command).await;
+    Ok((answer, Own { service: opened.service, _folder: folder }))
 }

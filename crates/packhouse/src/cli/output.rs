@@ -94,6 +94,7 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcStatus(status) => serde_json::to_value(status)?,
         Answer::Imported(step) => serde_json::to_value(step)?,
         Answer::Exported(step) => serde_json::to_value(step)?,
+        Answer::Backup(view) => serde_json::to_value(view)?,
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -142,6 +143,7 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Garbage(rows) => garbage(&rows),
         Answer::GcStatus(status) => gc_status(&status),
         Answer::Imported(_) | Answer::Exported(_) => bail!("a step is not shown by itself"),
+        Answer::Backup(view) => view.phase + "\n",
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -350,6 +352,21 @@ impl Progress {
         bar.set_message(what);
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         Self(Some(bar))
+    }
+
+    /// A bar, once it is known how many bytes there are in all.
+    pub(super) fn measure(&self, done: u64, all: u64, how_far: &str) {
+        let Some(bar) = self.0.as_ref().filter(|_| all > 0) else { return self.say(how_far) };
+        if bar.length() != Some(all) {
+            bar.set_length(all);
+            let style = "{spinner} {msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}";
+            // The template is ours; should it be wrong, the spinner stays.
+            if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+        }
+        bar.set_position(done);
+        bar.set_message(how_far.to_owned());
     }
 
     pub(super) fn say(&self, how_far: &str) {

@@ -402,6 +402,25 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
+        name: "snapshot_interval",
+        section: Section::Content,
+        placeholder: "TIME",
+        allowed: "a number and a unit (s, m, h, d, w or y), such as `1h`, at most ten years; `0` for never",
+        default: Fallback::Value("1h"),
+        about: "How often an embedded catalog (SQLite) is copied into the blob store, when something was changed. \
+                Bytes that a kept copy names stay as long as it does.",
+        secret: false,
+    },
+    Key {
+        name: "snapshot_keep",
+        section: Section::Content,
+        placeholder: "NUMBER",
+        allowed: "a number from 1 to 1000",
+        default: Fallback::Value("24"),
+        about: "How many of these copies are kept; none of them longer than that many intervals, but always the newest.",
+        secret: false,
+    },
+    Key {
         name: "deleted_downloads_max",
         section: Section::Content,
         placeholder: "NUMBER",

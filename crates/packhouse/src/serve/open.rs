@@ -23,32 +23,46 @@ pub struct Opened {
 /// # Errors
 /// One of them cannot be opened, or they do not belong together.
 pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened> {
-    let place = match &config.database_url {
-        // Where the blobs are this machine's files, no second server may use the same database.
-        Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: config.s3.is_none() },
-        None => Place::Sqlite(folder.path().join(CATALOG_FILE)),
-    };
     let where_to = match &config.database_url {
         Some(url) => format!("the catalog at {url}"),
         None => format!("the catalog in `{}`", folder.path().display()),
     };
-    let (path, s3) = (folder.path().to_owned(), config.s3.clone());
-    let (catalog, store) = tokio::task::spawn_blocking(move || {
-        let catalog =
-            Catalog::open(&Options::new(place)).with_context(|| format!("cannot open {where_to}"))?;
-        let store = match s3 {
-            Some(s3) => BlobStore::s3(&s3).context("cannot use the bucket")?,
-            None => BlobStore::files(&path)
-                .with_context(|| format!("cannot open the blobs in `{}`", path.display()))?,
-        };
-        anyhow::Ok((catalog, store))
+    let options = catalog_options(config, folder);
+    let catalog = tokio::task::spawn_blocking(move || {
+        Catalog::open(&options).with_context(|| format!("cannot open {where_to}"))
     })
     .await
     .context("opening the catalog panicked")??;
+    let store = store(config, folder).await?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (service, first_start) = Service::start(catalog, store, clock, settings(config)).await?;
     Ok(Opened { service, first_start })
+}
+
+/// Where the catalog is, and how it is opened.
+pub fn catalog_options(config: &Config, folder: &DataFolder) -> Options {
+    Options::new(match &config.database_url {
+        // Where the blobs are this machine's files, no second server may use the same database.
+        Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: config.s3.is_none() },
+        None => Place::Sqlite(folder.path().join(CATALOG_FILE)),
+    })
+}
+
+/// Opens the place of the blobs.
+///
+/// # Errors
+/// Its folders cannot be made, or the bucket's settings do not work.
+pub async fn store(config: &Config, folder: &DataFolder) -> anyhow::Result<BlobStore> {
+    let (path, s3) = (folder.path().to_owned(), config.s3.clone());
+    tokio::task::spawn_blocking(move || match s3 {
+        Some(s3) => BlobStore::s3(&s3).context("cannot use the bucket"),
+        None => {
+            BlobStore::files(&path).with_context(|| format!("cannot open the blobs in `{}`", path.display()))
+        }
+    })
+    .await
+    .context("opening the blobs panicked")?
 }
 
 fn settings(config: &Config) -> Settings {
