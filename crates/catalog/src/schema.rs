@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("schema/0003_collection.sql")),
     (4, include_str!("schema/0004_storage.sql")),
     (5, include_str!("schema/0005_rules.sql")),
+    (7, include_str!("schema/0007_damage.sql")),
 ];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");

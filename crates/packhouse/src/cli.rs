@@ -10,6 +10,7 @@ mod flags;
 mod gc;
 mod operator;
 mod output;
+mod verify;
 
 pub use args::Cli;
 pub use flags::ConfigFlags;
@@ -50,6 +51,7 @@ pub fn run() -> ExitCode {
         Act::Tag { act, flags } => operator::run(act.command(), &flags),
         Act::Package { act, flags } => operator::run(act.command(), &flags),
         Act::Gc { act, dry_run, flags } => gc::run(act, dry_run, &flags),
+        Act::Verify { act, verify, flags } => verify::run(act, &verify, &flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

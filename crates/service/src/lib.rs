@@ -36,6 +36,7 @@ mod repositories;
 mod retention;
 mod robots;
 mod rules;
+mod scrub;
 mod start;
 mod sweep;
 mod tally;

@@ -5,11 +5,15 @@ mod gc;
 mod machines;
 mod people;
 mod rules;
+mod verify;
 
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
 pub use machines::{MachineCommand, RobotView};
 pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, TeamView};
 pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
+pub use verify::{
+    FindingView, QuarantinedView, VerifiedView, VerifyCommand, VerifyRunView, VerifyStatusView,
+};
 
 use crate::access::caller;
 use crate::error::Fault;
@@ -144,6 +148,8 @@ pub enum Command {
     Gc(GcCommand),
     /// Rules about tags, retention, the tags' past.
     Rules(RuleCommand),
+    /// Scrubbing.
+    Verify(VerifyCommand),
 }
 
 /// A user or an organization.
@@ -270,6 +276,12 @@ pub enum Answer {
     Garbage(Vec<GarbageView>),
     /// How collection stands.
     GcStatus(GcStatusView),
+    /// How a scrub stands.
+    VerifyRun(VerifyRunView),
+    /// What a scrub found.
+    Verified(VerifiedView),
+    /// The last scrub, and what is quarantined.
+    VerifyStatus(VerifyStatusView),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -302,6 +314,9 @@ impl std::fmt::Debug for Answer {
             | Answer::Retention(_)
             | Answer::Plan(_)
             | Answer::TagHistory(_)
+            | Answer::VerifyRun(_)
+            | Answer::Verified(_)
+            | Answer::VerifyStatus(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -374,6 +389,9 @@ impl Service {
         if let Command::Gc(command) = &command {
             return self.operate_gc(command).await;
         }
+        if let Command::Verify(command) = &command {
+            return self.operate_verify(command).await;
+        }
         if let Command::Rules(command) = &command
             && let Some(planned) = self.plan_command(command).await
         {
@@ -408,7 +426,7 @@ impl Service {
                     Command::People(command) => people::people(tx, &operator, command, now),
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
-                    Command::Gc(_) => Err(OperatorError::Fault(Fault::Ended)),
+                    Command::Gc(_) | Command::Verify(_) => Err(OperatorError::Fault(Fault::Ended)),
                 }
             })
             .await

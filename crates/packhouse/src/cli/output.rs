@@ -1,6 +1,7 @@
 //! What commands print: tables for people, JSON for programs.
 
 mod rules;
+mod verify;
 
 use crate::config::Row;
 use anyhow::{Context, bail};
@@ -85,6 +86,13 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => serde_json::to_value(round)?,
         Answer::Garbage(rows) => serde_json::to_value(rows)?,
         Answer::GcStatus(status) => serde_json::to_value(status)?,
+        Answer::VerifyRun(run) => serde_json::to_value(run)?,
+        Answer::Verified(verified) => serde_json::to_value(verified)?,
+        Answer::VerifyStatus(status) => {
+            let mut value = serde_json::to_value(status)?;
+            times_for_people(&mut value["run"]);
+            value
+        }
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -130,6 +138,9 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcRound(round) => gc_round(&round),
         Answer::Garbage(rows) => garbage(&rows),
         Answer::GcStatus(status) => gc_status(&status),
+        Answer::VerifyRun(run) => verify::run(&run),
+        Answer::Verified(verified) => verify::verified(&verified),
+        Answer::VerifyStatus(status) => verify::status(&status),
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -313,7 +324,7 @@ fn gc_status(status: &GcStatusView) -> String {
 }
 
 /// A number of bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1_000 {
         return format!("{count} B");
@@ -338,6 +349,26 @@ impl Progress {
         bar.set_message(what);
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         Self(Some(bar))
+    }
+
+    /// A bar of what is done of what, with words.
+    pub(super) fn measure(&self, done: u64, total: u64, how_far: &str) {
+        let Some(bar) = &self.0 else { return };
+        if bar.length() != Some(total) {
+            if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} [{bar:30}] {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+        bar.set_message(how_far.to_owned());
+    }
+
+    /// A line that stays, where a person looks.
+    pub(super) fn keep(&self, line: &str) {
+        if let Some(bar) = &self.0 {
+            bar.println(line);
+        }
     }
 
     pub(super) fn say(&self, how_far: &str) {
