@@ -30,12 +30,12 @@ pub struct ScrubTotal {
     pub bytes: u64,
 }
 
-// `$2` is the session's own key, of which `$1` may be an object of one of its leases. A session that ended without a blob
-// has all its objects removed with its key.
+// `$2` is the session's own key, of which `$1` may be an object of one of its leases. A finished session's bytes are a
+// blob's or in the trash; one that ended without a blob has all its objects removed with its key.
 statement!(
     KEY_NAMED,
     "SELECT 1 FROM blobs WHERE storage_key = $1
-     UNION ALL SELECT 1 FROM uploads WHERE storage_key IN ($1, $2)
+     UNION ALL SELECT 1 FROM uploads WHERE storage_key IN ($1, $2) AND digest IS NULL
      UNION ALL SELECT 1 FROM trash WHERE storage_key = $1
      UNION ALL SELECT 1 FROM trash WHERE storage_key = $2 AND lease_epoch > 0 LIMIT 1"
 );
