@@ -4,7 +4,7 @@
 
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Granted, Scrub};
+use packhouse_access::{Collect, Granted, Scrub};
 use packhouse_oci::Digest;
 
 /// What is wrong with a blob's bytes. Numbers in the catalog; never given a new meaning.
@@ -182,7 +182,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     }
 
     /// How much is quarantined. Reads a small index.
-    pub fn damage_total(&mut self) -> Result<DamageTotal, CatalogError> {
+    pub fn damage_total(&mut self, _may: &Granted<'tx, Collect>) -> Result<DamageTotal, CatalogError> {
         let blobs = self.row(&DAMAGED_BLOBS_TOTAL, &[], |row| row.size(0))?.unwrap_or(0);
         let manifests = self.row(&DAMAGED_MANIFESTS_TOTAL, &[], |row| row.size(0))?.unwrap_or(0);
         Ok(DamageTotal { blobs, manifests })

@@ -222,7 +222,7 @@ impl Service {
                     waiting: tx.reviews_waiting(&may, now)?,
                     trash: tx.trash_total(&may, now)?,
                     collected: tx.collected(&may)?,
-                    damaged: tx.damage_total()?,
+                    damaged: tx.damage_total(&may)?,
                 })
             })
             .await

@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 const STATE: &str = "scrub";
 /// Findings that are kept one by one. More are counted.
 const FINDINGS_MAX: u64 = 10_000;
-/// Looks of one step.
-const LOOKS: u32 = 20;
+/// What one step may cost: a question to the store counts as one, a look at rows as some.
+const STEP_COST_MAX: u32 = 100;
+const LOOK_COST: u32 = 10;
 /// Bytes that one step reads at the most.
 const STEP_BYTES_MAX: u64 = 64 << 20;
 /// Packages that are named where a blob is damaged.
@@ -269,11 +270,8 @@ impl Service {
     pub(crate) async fn scrub_step(&self, bytes: u64) -> Result<Option<Scrubbed>, Fault> {
         let (walk, found) = self.scrub_read(|tx, may| Ok((tx.scrub_walk(may), state(tx)?))).await?;
         let Some(mut state) = found else { return Ok(None) };
-        let mut step = Step { service: self, walk, budget: bytes.clamp(1, STEP_BYTES_MAX) };
-        for _ in 0..LOOKS {
-            if state.stage == Stage::Ended || step.budget == 0 {
-                break;
-            }
+        let mut step = Step { service: self, walk, budget: bytes.clamp(1, STEP_BYTES_MAX), cost: 0 };
+        while state.stage != Stage::Ended && !step.is_spent() {
             step.look(&mut state).await?;
         }
         let expected = state.revision;
@@ -334,11 +332,18 @@ struct Step<'s> {
     service: &'s Service,
     walk: StoreWalk,
     budget: u64,
+    cost: u32,
 }
 
 impl Step<'_> {
+    /// Whether the rest is for the next step: somebody waits for an answer.
+    fn is_spent(&self) -> bool {
+        self.budget == 0 || self.cost >= STEP_COST_MAX
+    }
+
     /// Looks at some more of the stage, and goes on to the next one at its end.
     async fn look(&mut self, state: &mut State) -> Result<(), Fault> {
+        self.cost += LOOK_COST;
         let ended = match (state.stage, state.stage.table()) {
             (_, Some(table)) => self.look_at_rows(state, table).await?,
             (Stage::ManifestBytes, None) => self.look_at_manifests(state).await?,
@@ -369,6 +374,7 @@ impl Step<'_> {
     ) -> Result<Option<Done>, Fault> {
         let now = self.service.clock.now();
         let kept = state.kept < FINDINGS_MAX;
+        let named = place.clone();
         let finding = Finding { kind: kind.to_owned(), what, place, done: Done::Nothing };
         let done = self
             .service
@@ -383,6 +389,13 @@ impl Step<'_> {
                 Ok(done)
             })
             .await?;
+        if done == Some(Done::Quarantined) {
+            tracing::warn!(
+                kind,
+                place = named,
+                "quarantined: it answers as if it were not there until it is pushed"
+            );
+        }
         match done {
             Some(_) if kept => state.kept += 1,
             Some(done) => {

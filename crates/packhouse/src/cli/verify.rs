@@ -38,7 +38,8 @@ fn scrub(desk: &Desk, verify: &VerifyFlags) -> anyhow::Result<VerifiedView> {
     let begin = VerifyCommand::Begin { repair: verify.repair, resume: verify.resume, again: verify.again };
     let mut run = stands(desk.ask(Command::Verify(begin))?)?;
     let progress = output::Progress::begin("verifying");
-    if run.resumed {
+    let resumed = run.resumed;
+    if resumed {
         progress.keep("going on where the last run was interrupted");
     }
     let bytes = verify.rate.map_or(STEP_BYTES, |rate| rate.clamp(1, STEP_BYTES));
@@ -52,7 +53,10 @@ fn scrub(desk: &Desk, verify: &VerifyFlags) -> anyhow::Result<VerifiedView> {
     }
     drop(progress);
     match desk.ask(Command::Verify(VerifyCommand::Findings))? {
-        Answer::Verified(verified) => Ok(verified),
+        Answer::Verified(mut verified) => {
+            verified.run.resumed = resumed;
+            Ok(verified)
+        }
         Answer::Refused { message } => bail!(message),
         _ => bail!("the server's answer is none to this command; is it another version of packhouse?"),
     }

@@ -77,9 +77,10 @@ impl Step<'_> {
         let ended = blobs.len() < BLOBS as usize;
         for blob in blobs {
             // The last byte of a step's share may be the last one of a blob.
-            if self.budget == 0 {
+            if self.is_spent() {
                 return Ok(false);
             }
+            self.cost += 1;
             let Some(verdict) = self.judge(state, &blob).await? else { return Ok(false) };
             state.text = blob.digest.to_string();
             state.blobs += 1;

@@ -87,7 +87,7 @@ impl Step<'_> {
             })
             .await?;
         for (stored, named) in listed.into_iter().zip(named) {
-            if !named && !self.look_at_extra(state, &stored).await? {
+            if !named && (self.is_spent() || !self.look_at_extra(state, &stored).await?) {
                 return Ok(false);
             }
             state.text = stored.key;
@@ -98,6 +98,7 @@ impl Step<'_> {
 
     /// Looks at something that no row names; `false` when the step's share of bytes ended before it was hashed.
     async fn look_at_extra(&mut self, state: &mut State, stored: &Stored) -> Result<bool, Fault> {
+        self.cost += 1;
         let (repair, now) = (state.repair, self.service.clock.now());
         let size = match self.service.store.stat(&self.walk, &stored.key).await {
             Ok(Some(size)) => size,

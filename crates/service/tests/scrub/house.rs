@@ -59,10 +59,10 @@ impl House {
         let started = Service::start(catalog, store, clock, settings);
         let (service, _) = runtime.block_on(started).unwrap();
         let mut house = House { service, runtime, database, watch, mona: Shown::Nothing, folder };
-        house.operate(Command::UserCreate { name: "mona".into(), site_admin: false });
+        house.operate(&Command::UserCreate { name: "mona".into(), site_admin: false });
         let scopes = ["read:packages", "write:packages", "delete:packages"].map(str::to_owned).to_vec();
         let (user, name, expires_seconds) = ("mona".into(), "of a test".into(), None);
-        let made = house.operate(Command::TokenCreate { user, name, scopes, expires_seconds });
+        let made = house.operate(&Command::TokenCreate { user, name, scopes, expires_seconds });
         let Answer::Token { token, .. } = made else { panic!("no token") };
         house.mona = Shown::Bearer(token);
         house
@@ -96,7 +96,7 @@ impl House {
         self.watch.0.fetch_add(seconds * SECOND, Ordering::SeqCst);
     }
 
-    pub(crate) fn operate(&self, command: Command) -> Answer {
+    pub(crate) fn operate(&self, command: &Command) -> Answer {
         match self.wait(self.service.operate(command.clone())) {
             Answer::Refused { message } => panic!("{command:?}: {message}"),
             answer => answer,
@@ -188,7 +188,7 @@ impl House {
     }
 
     pub(crate) fn verify(&self, command: VerifyCommand) -> Answer {
-        self.operate(Command::Verify(command))
+        self.operate(&Command::Verify(command))
     }
 
     /// A run from the beginning to its end, in steps of so many bytes.
