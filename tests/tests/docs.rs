@@ -5,6 +5,7 @@ use packhouse_tests::engines::Dockerd;
 use packhouse_tests::image::Parcel;
 use packhouse_tests::tunnel::{HOST, tunnel};
 use packhouse_tests::{Artifact, Distribution, House, Image, Index, Program, User, tool};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The page of the API.
@@ -291,6 +292,68 @@ fn the_commands_of_backups_work_in_their_order() {
     run(&house, &commands[3]).says("restored");
     house.open();
     assert_eq!(house.caller(&mona).contents("mona/app", "latest"), image.contents());
+}
+
+#[test]
+fn the_commands_of_verify_work_in_their_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verify.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = blocks(&page, "sh");
+    assert!(commands.len() >= 5, "the page has {} blocks of commands: is this the page?", commands.len());
+    let house = House::start();
+    house.caller(&house.user("mona")).push("mona/app", "latest", &Image::random(100));
+    let mut script = format!(
+        "set -eu\npackhouse() {{ '{}' \"$@\" --data '{}'; }}\n",
+        packhouse_tests::tools::packhouse().display(),
+        house.data().display()
+    );
+    script.extend(commands);
+    let desk = tempfile::tempdir().expect("a folder");
+    let done = Program::new("bash", desk.path()).args(["-c", &script]).env("NO_COLOR", "1").succeeds();
+    done.says("all is well").says("nothing is quarantined");
+    let verified = std::fs::read_to_string(desk.path().join("verified.json")).expect("the document");
+    assert!(verified.contains("\"findings\": []"), "{verified}");
+}
+
+/// The table of what can be found has every kind, and no other.
+#[test]
+fn the_kinds_of_damage_are_those_of_the_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("the file is there");
+    let page = read("docs/verify.md");
+    let told: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
+        .flat_map(|cell| cell.split('`'))
+        .filter(|word| is_kind(word))
+        .map(str::to_owned)
+        .collect();
+    let sources = [
+        "crates/catalog/src/scrub.rs",
+        "crates/service/src/scrub/rows.rs",
+        "crates/service/src/scrub/bytes.rs",
+        "crates/service/src/scrub/store.rs",
+    ];
+    let made: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|file| read(file).split('"').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|word| is_kind(word))
+        .collect();
+    assert!(told.len() > 20, "{told:?}");
+    assert_eq!(told, made);
+}
+
+/// Two words, the first one a thing that can be damaged.
+fn is_kind(word: &str) -> bool {
+    const THINGS: [&str; 11] = [
+        "blob", "store", "trash", "upload", "manifest", "version", "tag", "link", "unlinked", "package",
+        "account",
+    ];
+    word.split_once('-').is_some_and(|(thing, what)| {
+        (THINGS.contains(&thing) || thing == "team")
+            && !what.is_empty()
+            && what.bytes().all(|byte| byte.is_ascii_lowercase())
+    })
 }
 
 /// Every test that docs/durability.md names is there: a promise without its proof would be one that nobody keeps.

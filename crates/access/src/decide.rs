@@ -89,6 +89,9 @@ pub enum Collect {}
 /// Ending versions of a package that a retention policy drops.
 #[derive(Debug)]
 pub enum Prune {}
+/// Comparing the catalog with itself and with the bytes, and repairing what is provable.
+#[derive(Debug)]
+pub enum Scrub {}
 
 /// Proof that a caller may do `A` in transaction `'tx`. Made by this crate only.
 #[derive(Debug)]
@@ -453,6 +456,15 @@ pub fn decide_collect<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, Collect>
         Who::Worker => Ok(site_grant(caller, Because::Worker)),
         Who::Operator => Ok(site_grant(caller, Because::Operator)),
         Who::Anonymous | Who::Account { .. } => Err(not_this_caller("collect")),
+    }
+}
+
+/// Whether the caller looks through all of the catalog and the store: the operator, or a worker.
+pub fn decide_scrub<'tx>(caller: &Caller<'tx>) -> Result<Granted<'tx, Scrub>, Refused> {
+    match caller.who {
+        Who::Worker => Ok(site_grant(caller, Because::Worker)),
+        Who::Operator => Ok(site_grant(caller, Because::Operator)),
+        Who::Anonymous | Who::Account { .. } => Err(not_this_caller("scrub")),
     }
 }
 

@@ -22,8 +22,8 @@ mod tokens;
 pub use brand::{Brand, with_brand};
 pub use decide::{
     Action, Administer, Collect, Create, Delete, Explain, Granted, List, Move, Operate, Prune, Publish, Pull,
-    Push, Restore, See, decide, decide_collect, decide_create, decide_explain, decide_list, decide_move,
-    decide_operate, decide_prune, decide_publish, explain_roles,
+    Push, Restore, Scrub, See, decide, decide_collect, decide_create, decide_explain, decide_list,
+    decide_move, decide_operate, decide_prune, decide_publish, decide_scrub, explain_roles,
 };
 pub use facts::{
     Bound, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, Policy, RepositoryFacts, Standing,

@@ -111,6 +111,32 @@ impl BlobError {
         }
     }
 
+    /// Whether there are no such bytes.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            BlobError::File { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            BlobError::Gone => true,
+            _ => self.is_not_found(),
+        }
+    }
+
+    /// Whether bytes are more or fewer than they should be.
+    pub fn is_length(&self) -> bool {
+        matches!(self, BlobError::Length { .. } | BlobError::Promise)
+    }
+
+    /// Whether the disk has bytes that it cannot give.
+    pub fn is_unreadable(&self) -> bool {
+        // EIO, for which the standard library has no kind; and a file that ended early under the reader.
+        matches!(self, BlobError::File { source, .. }
+            if source.raw_os_error() == Some(5) || source.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
+    /// Whether a name is none that a blob can have.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, BlobError::Key(_))
+    }
+
     /// Whether the same may succeed in a while: the disk was full, or the bucket could not be reached.
     pub fn passes(&self) -> bool {
         match self {

@@ -146,6 +146,20 @@ impl BlobStore {
         self.driver.list(after.map(str::to_owned), limit.clamp(1, LIST_MAX)).await
     }
 
+    /// Opens bytes `first..end` of something that was listed, whatever it is. For who compares, never for a request.
+    pub async fn read_listed(
+        &self,
+        _may: &StoreWalk,
+        listed: &Stored,
+        first: u64,
+        end: u64,
+    ) -> Result<Reader, BlobError> {
+        let (key, size) = (listed.key.clone(), listed.size);
+        let end = end.min(size);
+        let source = self.driver.read(Extent { key, size, first, end }).await?;
+        Ok(Reader::new(source, end.saturating_sub(first)))
+    }
+
     /// How many bytes lie under a key, if it is there. For who compares, never for a request.
     pub async fn stat(&self, _may: &StoreWalk, key: &str) -> Result<Option<u64>, BlobError> {
         self.driver.stat(key.to_owned()).await

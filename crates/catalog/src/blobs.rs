@@ -42,10 +42,10 @@ impl ReadableBlob {
 
 statement!(
     READABLE_BLOB,
-    "SELECT b.digest, b.size, b.storage_key, l.pinned_until FROM package_blobs l JOIN blobs b ON b.digest = l.digest
-     WHERE l.package_id = $1 AND l.digest = $2"
+    "SELECT b.digest, b.size, b.storage_key, l.pinned_until FROM package_blobs l CROSS JOIN blobs b
+     WHERE l.package_id = $1 AND l.digest = $2 AND b.digest = l.digest AND b.damage IS NULL"
 );
-statement!(LOCK_BLOB, "SELECT size FROM blobs WHERE digest = $1 {share}");
+statement!(LOCK_BLOB, "SELECT size FROM blobs WHERE digest = $1 AND damage IS NULL {share}");
 statement!(
     INSERT_BLOB,
     "INSERT INTO blobs (digest, size, storage_key, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
@@ -119,13 +119,14 @@ impl<'tx> ReadTx<'_, 'tx> {
 }
 
 impl<'tx> WriteTx<'_, 'tx> {
-    /// Holds a blob's row, so that what collects blobs waits; whether there is such a blob.
+    /// Holds a blob's row, so that what collects blobs waits; whether there is such a blob, and not damaged.
     pub(crate) fn lock_blob(&mut self, digest: &Vec<u8>) -> Result<bool, CatalogError> {
         Ok(self.row(&LOCK_BLOB, &[digest.into()], |_| Ok(()))?.is_some())
     }
 
     /// Makes verified bytes a blob of the package, which stays until `pinned_until` though nothing may name it. When
-    /// the same blob is there already, the newcomer's key is the one that goes to the trash.
+    /// the same blob is there already, the newcomer's key is the one that goes to the trash; when that one is damaged,
+    /// the newcomer takes its place in all packages.
     pub(crate) fn keep_blob(
         &mut self,
         may: &Granted<'tx, Push>,
@@ -138,17 +139,22 @@ impl<'tx> WriteTx<'_, 'tx> {
         let digest = digest.to_bytes();
         let stored = i64::try_from(size).map_err(|_| CatalogError::Corrupt("size"))?;
         let values = [(&digest).into(), stored.into(), key.into(), now.0.into()];
-        if !self.insert_blob(&digest, &values)? {
+        if !self.insert_blob(&digest, &values, pinned_until)? {
             self.put_trash(key, size, now, now)?;
         }
         self.link(may.package(), &digest, now, pinned_until)
     }
 
-    /// Whether it was inserted; if not, the one that is there is locked. One that was there may be collected between
-    /// the two statements: then it is inserted after all.
-    fn insert_blob(&mut self, digest: &Vec<u8>, values: &[Value<'_>]) -> Result<bool, CatalogError> {
+    /// Whether it was inserted, or healed a damaged one; if not, the one that is there is locked. One that was there may
+    /// be collected between the statements: then it is inserted after all.
+    fn insert_blob(
+        &mut self,
+        digest: &Vec<u8>,
+        values: &[Value<'_>],
+        trash_at: Micros,
+    ) -> Result<bool, CatalogError> {
         for _ in 0..TRIES_MAX {
-            if self.execute(&INSERT_BLOB, values)? > 0 {
+            if self.execute(&INSERT_BLOB, values)? > 0 || self.heal_blob(values, trash_at)? {
                 return Ok(true);
             }
             if self.lock_blob(digest)? {

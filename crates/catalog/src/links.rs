@@ -12,7 +12,11 @@ use packhouse_access::{BlobEnd, Delete, Granted, PackageId, Pull, Push, VersionI
 use packhouse_oci::Digest;
 use std::collections::HashSet;
 
-statement!(LINKED, "SELECT digest FROM package_blobs WHERE package_id = $1 AND digest IN {list $2}");
+statement!(
+    LINKED,
+    "SELECT digest FROM package_blobs WHERE package_id = $1 AND digest IN {list $2}
+       AND NOT EXISTS (SELECT 1 FROM blobs b WHERE b.digest = package_blobs.digest AND b.damage IS NOT NULL)"
+);
 // How many live versions of the package $1 name a blob.
 macro_rules! live_names {
     ($digest:literal) => {
@@ -108,7 +112,7 @@ statement!(
 );
 
 impl<'tx> ReadTx<'_, 'tx> {
-    /// Those of `digests` that the package does not have, in their order.
+    /// Those of `digests` that the package does not have, or only damaged, in their order.
     pub fn missing_blobs(
         &mut self,
         may: &Granted<'tx, Push>,

@@ -7,7 +7,7 @@ use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
     Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId,
 };
-use packhouse_oci::{Digest, Manifest, ManifestKind, MediaType, Reference};
+use packhouse_oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference};
 
 /// A manifest to store.
 #[derive(Clone, Debug)]
@@ -63,24 +63,26 @@ const TRIES_MAX: u32 = 4;
 statement!(
     MANIFEST_BY_DIGEST,
     "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM versions v JOIN manifests m ON m.id = v.manifest_id
-     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
+     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL AND m.damaged_at IS NULL"
 );
 statement!(
     MANIFEST_BY_TAG,
     "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM tags t
      JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
-     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
+     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL
+       AND m.damaged_at IS NULL"
 );
 statement!(
     MANIFEST_HEAD_BY_DIGEST,
     "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until FROM versions v JOIN manifests m ON m.id = v.manifest_id
-     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL"
+     WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL AND m.damaged_at IS NULL"
 );
 statement!(
     MANIFEST_HEAD_BY_TAG,
     "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until FROM tags t
      JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
-     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL"
+     WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL
+       AND m.damaged_at IS NULL"
 );
 statement!(MANIFEST_ID, "SELECT id FROM manifests WHERE digest = $1 AND media_type = $2 {share}");
 statement!(
@@ -88,6 +90,13 @@ statement!(
     "INSERT INTO manifests (digest, media_type, kind, size, artifact_type, subject, annotations, payload)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"
 );
+statement!(
+    HEAL_MANIFEST,
+    "UPDATE manifests SET kind = $3, size = $4, artifact_type = $5, subject = $6, annotations = $7, payload = $8,
+       damaged_at = NULL
+     WHERE digest = $1 AND media_type = $2 AND damaged_at IS NOT NULL RETURNING id"
+);
+statement!(DROP_REFS, "DELETE FROM manifest_refs WHERE manifest_id = $1");
 statement!(
     INSERT_REFS,
     "INSERT INTO manifest_refs (manifest_id, kind, digest)
@@ -125,6 +134,31 @@ statement!(
     "UPDATE versions SET deleted_at = $3, deleted_by = $4, part = 0
      WHERE package_id = $1 AND id = $2 AND deleted_at IS NULL"
 );
+
+/// The kind of a manifest in the catalog.
+pub(crate) fn kind_number(kind: ManifestKind) -> Value<'static> {
+    Value::Int(match kind {
+        ManifestKind::Image => 1,
+        ManifestKind::Index => 2,
+    })
+}
+
+/// What a manifest names, by its kind, each thing once.
+pub(crate) fn named(parsed: &Manifest) -> [(i64, Vec<Vec<u8>>); 4] {
+    // The same layer may be listed twice.
+    fn once<'d>(parts: impl IntoIterator<Item = &'d Descriptor>) -> Vec<Vec<u8>> {
+        let mut digests: Vec<Vec<u8>> = parts.into_iter().map(|part| part.digest.to_bytes()).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        digests
+    }
+    [
+        (CONFIG, once(&parsed.config)),
+        (LAYER, once(&parsed.layers)),
+        (CHILD, once(&parsed.manifests)),
+        (SUBJECT, once(&parsed.subject)),
+    ]
+}
 
 fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
     Ok(ManifestRow {
@@ -247,10 +281,7 @@ impl<'tx> WriteTx<'_, 'tx> {
         let values = [
             digest.into(),
             media_type.into(),
-            Value::Int(match parsed.kind {
-                ManifestKind::Image => 1,
-                ManifestKind::Index => 2,
-            }),
+            kind_number(parsed.kind),
             i64::try_from(new.payload.len()).unwrap_or(i64::MAX).into(),
             parsed.referrer_artifact_type().into(),
             subject.into(),
@@ -262,6 +293,11 @@ impl<'tx> WriteTx<'_, 'tx> {
             if let Some(id) = self.inserted(&INSERT_MANIFEST, &values)? {
                 break id;
             }
+            // Bytes that are right take the place of damaged ones, in all packages.
+            if let Some(id) = self.inserted(&HEAL_MANIFEST, &values)? {
+                self.execute(&DROP_REFS, &[id.into()])?;
+                break id;
+            }
             if let Some(id) = self.row(&MANIFEST_ID, &[digest.into(), media_type.into()], |row| row.int(0))? {
                 return Ok(ManifestId(id));
             }
@@ -270,22 +306,18 @@ impl<'tx> WriteTx<'_, 'tx> {
                 return Err(CatalogError::Busy);
             }
         };
-        let named: [(i64, Vec<Digest>); 4] = [
-            (CONFIG, parsed.config.iter().map(|part| part.digest).collect()),
-            (LAYER, parsed.layers.iter().map(|part| part.digest).collect()),
-            (CHILD, parsed.manifests.iter().map(|part| part.digest).collect()),
-            (SUBJECT, parsed.subject.iter().map(|part| part.digest).collect()),
-        ];
-        for (kind, mut digests) in named {
-            // The same layer may be listed twice.
-            digests.sort_unstable();
-            digests.dedup();
+        self.put_refs(id, parsed)?;
+        Ok(ManifestId(id))
+    }
+
+    /// What a manifest names, for one of which nothing is noted yet.
+    pub(crate) fn put_refs(&mut self, id: i64, parsed: &Manifest) -> Result<(), CatalogError> {
+        for (kind, digests) in named(parsed) {
             if !digests.is_empty() {
-                let digests: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
                 self.execute(&INSERT_REFS, &[id.into(), kind.into(), Value::List(&digests)])?;
             }
         }
-        Ok(ManifestId(id))
+        Ok(())
     }
 
     /// Gives a version the media type that its bytes were pushed with last: the last push says what they are.

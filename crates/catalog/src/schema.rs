@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("schema/0004_storage.sql")),
     (5, include_str!("schema/0005_rules.sql")),
     (6, include_str!("schema/0006_usage.sql")),
+    (7, include_str!("schema/0007_damage.sql")),
 ];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");

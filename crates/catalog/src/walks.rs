@@ -3,9 +3,15 @@
 use crate::ReadTx;
 use packhouse_access::{Collect, Granted};
 
-/// The right to list what lies in the blob store. No request of a client has it.
+/// The right to list what lies in the blob store, and to read what is listed. No request of a client has it.
 #[derive(Clone, Debug)]
 pub struct StoreWalk(());
+
+impl StoreWalk {
+    pub(crate) fn granted() -> StoreWalk {
+        StoreWalk(())
+    }
+}
 
 impl<'tx> ReadTx<'_, 'tx> {
     /// Lets a worker list the blob store.

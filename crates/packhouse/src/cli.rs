@@ -12,6 +12,7 @@ mod gc;
 mod operator;
 mod output;
 mod transfer;
+mod verify;
 
 pub use args::Cli;
 pub use flags::ConfigFlags;
@@ -61,6 +62,7 @@ pub fn run() -> ExitCode {
             copies::from(folder, catalog, snapshot, without_missing)
                 .and_then(|from| copies::restore_house(from, &flags))
         }
+        Act::Verify { act, verify, flags } => verify::run(act, &verify, &flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

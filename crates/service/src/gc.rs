@@ -11,7 +11,8 @@ use crate::sweep::{SweepError, fault};
 use crate::{Denied, Service};
 use packhouse_access::{Collect, Granted, Refused, decide_collect};
 use packhouse_catalog::{
-    CatalogError, Claimed, Judgement, Presented, Removed, ReviewKind, TrashTotal, Waiting, WriteTx,
+    CatalogError, Claimed, DamageTotal, Judgement, Presented, Removed, ReviewKind, TrashTotal, Waiting,
+    WriteTx,
 };
 use std::collections::BTreeMap;
 
@@ -83,6 +84,8 @@ pub struct GcStatus {
     pub trash: TrashTotal,
     /// What was collected since the first start: name, things, bytes.
     pub collected: Vec<(String, u64, u64)>,
+    /// What is damaged, and answers as if it were not there.
+    pub damaged: DamageTotal,
 }
 
 /// How a dry run ends: what it did is rolled back.
@@ -219,6 +222,7 @@ impl Service {
                     waiting: tx.reviews_waiting(&may, now)?,
                     trash: tx.trash_total(&may, now)?,
                     collected: tx.collected(&may)?,
+                    damaged: tx.damage_total(&may)?,
                 })
             })
             .await

@@ -37,6 +37,7 @@ mod repositories;
 mod retention;
 mod robots;
 mod rules;
+mod scrub;
 mod start;
 mod sweep;
 mod tally;

@@ -8,6 +8,7 @@ mod people;
 mod rules;
 mod transfer;
 mod usage;
+mod verify;
 
 pub use copies::{BackupView, CopyCommand};
 pub use gc::{GarbageView, GcCommand, GcRoundView, GcStatusView, GcTotalView, GcWaitingView};
@@ -16,6 +17,9 @@ pub use people::{PackageAccessView, PeopleCommand, PolicyView, RepositoryView, T
 pub use rules::{PlanView, PlannedView, RetentionView, RuleCommand, RuleView, TagView};
 pub use transfer::TransferCommand;
 pub use usage::{MeasureView, PlanLimitsView, UsageCommand, UsageView};
+pub use verify::{
+    FindingView, QuarantinedView, VerifiedView, VerifyCommand, VerifyRunView, VerifyStatusView,
+};
 
 use crate::access::caller;
 use crate::error::{Fault, of_catalog};
@@ -157,6 +161,8 @@ pub enum Command {
     Transfer(TransferCommand),
     /// Copies of the house.
     Copies(CopyCommand),
+    /// Scrubbing.
+    Verify(VerifyCommand),
 }
 
 /// A user or an organization.
@@ -293,6 +299,12 @@ pub enum Answer {
     Exported(Box<ExportStep>),
     /// How far a backup is.
     Backup(BackupView),
+    /// How a scrub stands.
+    VerifyRun(VerifyRunView),
+    /// What a scrub found.
+    Verified(VerifiedView),
+    /// The last scrub, and what is quarantined.
+    VerifyStatus(VerifyStatusView),
     /// Not done; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -330,6 +342,9 @@ impl std::fmt::Debug for Answer {
             | Answer::Imported(_)
             | Answer::Exported(_)
             | Answer::Backup(_)
+            | Answer::VerifyRun(_)
+            | Answer::Verified(_)
+            | Answer::VerifyStatus(_)
             | Answer::GcStatus(_) => f.write_str("Answer(…)"),
         }
     }
@@ -407,6 +422,9 @@ impl Service {
         if let Command::Copies(command) = &command {
             return self.operate_copies(command).await;
         }
+        if let Command::Verify(command) = &command {
+            return self.operate_verify(command).await;
+        }
         if let Command::Transfer(command) = command {
             return Ok(self.operate_transfer(command).await);
         }
@@ -445,7 +463,7 @@ impl Service {
                     Command::Rules(command) => rules::rule_command(tx, &operator, command, now),
                     Command::Usage(command) => usage::usage_command(tx, &may, command, now),
                     Command::Machines(command) => machines::machines(tx, &operator, command, &secret, now),
-                    Command::Gc(_) | Command::Transfer(_) | Command::Copies(_) => {
+                    Command::Gc(_) | Command::Transfer(_) | Command::Copies(_) | Command::Verify(_) => {
                         Err(OperatorError::Fault(Fault::Ended))
                     }
                 }

@@ -230,12 +230,58 @@ Examples:
         #[command(flatten)]
         flags: OperatorFlags,
     },
+    /// Look at every byte and every row: is everything there, whole and consistent?
+    #[command(after_help = "\
+Runs beside the server, or without one, in small steps; a run that was interrupted goes on where it
+was when the same command is given again. Exit status 0 only when all is well, or all that was found
+was repaired.
+
+Without --repair nothing is changed. With it, what can be proved is repaired; a blob or manifest whose
+bytes are wrong is quarantined: it answers as if it were not there, and is whole again, in all packages,
+as soon as anybody pushes it. docs/verify.md lists what can be found, and what is done about it.
+
+Examples:
+  packhouse verify                       look, and say what is wrong
+  packhouse verify --repair              and repair it
+  packhouse verify --rate 50MB/s --json  gently, for a script
+  packhouse verify status                how the last run stands, what is quarantined")]
+    Verify {
+        #[command(subcommand)]
+        act: Option<VerifyAct>,
+        #[command(flatten)]
+        verify: VerifyFlags,
+        #[command(flatten)]
+        flags: OperatorFlags,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum GcAct {
     /// What waits to be looked at, what lies in the trash, what was collected since the first start
     Status,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(super) enum VerifyAct {
+    /// How the last run stands, and what is quarantined
+    Status,
+}
+
+/// What a scrub does.
+#[derive(Debug, Args)]
+pub(super) struct VerifyFlags {
+    /// Repair what can be proved, quarantine the rest
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Only go on with a run that was interrupted
+    #[arg(long, conflicts_with_all = ["again", "repair"])]
+    pub(super) resume: bool,
+    /// Begin anew, though a run was interrupted
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Read at most so many bytes a second, such as 50MB/s
+    #[arg(long, value_name = "BYTES/s", value_parser = super::verify::rate)]
+    pub(super) rate: Option<u64>,
 }
 
 /// Flags of the operator's commands.

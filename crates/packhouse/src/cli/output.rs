@@ -2,6 +2,7 @@
 
 mod rules;
 mod usage;
+mod verify;
 
 use crate::config::Row;
 use anyhow::{Context, bail};
@@ -95,6 +96,13 @@ pub(super) fn json_of(answer: Answer) -> anyhow::Result<String> {
         Answer::Imported(step) => serde_json::to_value(step)?,
         Answer::Exported(step) => serde_json::to_value(step)?,
         Answer::Backup(view) => serde_json::to_value(view)?,
+        Answer::VerifyRun(run) => serde_json::to_value(run)?,
+        Answer::Verified(verified) => serde_json::to_value(verified)?,
+        Answer::VerifyStatus(status) => {
+            let mut value = serde_json::to_value(status)?;
+            times_for_people(&mut value["run"]);
+            value
+        }
         Answer::Token { token, view } => {
             let mut value = serde_json::to_value(view)?;
             value["token"] = token.into();
@@ -144,6 +152,9 @@ pub(super) fn text_of(answer: Answer) -> anyhow::Result<String> {
         Answer::GcStatus(status) => gc_status(&status),
         Answer::Imported(_) | Answer::Exported(_) => bail!("a step is not shown by itself"),
         Answer::Backup(view) => view.phase + "\n",
+        Answer::VerifyRun(run) => verify::run(&run),
+        Answer::Verified(verified) => verify::verified(&verified),
+        Answer::VerifyStatus(status) => verify::status(&status),
         Answer::Refused { message } => bail!(message),
     })
 }
@@ -367,6 +378,26 @@ impl Progress {
         }
         bar.set_position(done);
         bar.set_message(how_far.to_owned());
+    }
+
+    /// A bar of what is done of what, with words.
+    pub(super) fn part_of(&self, done: u64, total: u64, how_far: &str) {
+        let Some(bar) = &self.0 else { return };
+        if bar.length() != Some(total) {
+            if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} [{bar:30}] {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+        bar.set_message(how_far.to_owned());
+    }
+
+    /// A line that stays, where a person looks.
+    pub(super) fn keep(&self, line: &str) {
+        if let Some(bar) = &self.0 {
+            bar.println(line);
+        }
     }
 
     pub(super) fn say(&self, how_far: &str) {

@@ -22,6 +22,7 @@ pub struct Collection {
     due: Family<What, Gauge>,
     reclaimable: Gauge,
     held: Gauge,
+    quarantined: Family<What, Gauge>,
 }
 
 impl Collection {
@@ -53,6 +54,11 @@ impl Collection {
             "Storage keys in the trash that backups or snapshots hold",
             self.held.clone(),
         );
+        registry.register(
+            "quarantined",
+            "Blobs and manifests that are damaged, and answer as if they were not there until they are pushed again",
+            self.quarantined.clone(),
+        );
     }
 
     /// A round is over.
@@ -75,5 +81,7 @@ impl Collection {
         }
         self.reclaimable.set(number(status.trash.bytes));
         self.held.set(number(status.trash.held));
+        self.quarantined.get_or_create(&What { kind: "blob" }).set(number(status.damaged.blobs));
+        self.quarantined.get_or_create(&What { kind: "manifest" }).set(number(status.damaged.manifests));
     }
 }
