@@ -43,6 +43,7 @@ mod schema;
 mod scrub;
 mod scrub_manifests;
 mod scrub_store;
+mod scrub_usage;
 mod settings;
 mod sql;
 mod sqlite;

@@ -12,8 +12,8 @@ use crate::test_database::Database;
 use crate::{
     accounts, blobs, collection, copies, damage, devices, downloads, facts, findings, jobs, links, manifests,
     organizations, package_access, package_records, packages, parts, referrers, repositories, retention,
-    reviews, robots, rules, scrub, scrub_manifests, scrub_store, settings, storage, tags, teams, tokens,
-    trash, uploads, usage, versions,
+    reviews, robots, rules, scrub, scrub_manifests, scrub_store, scrub_usage, settings, storage, tags, teams,
+    tokens, trash, uploads, usage, versions,
 };
 use std::collections::BTreeSet;
 
@@ -577,6 +577,14 @@ const OTHERS: &[&Statement] = &[
     &scrub_manifests::REPAIR_MANIFEST,
     &scrub_manifests::DAMAGED_MANIFESTS,
     &scrub_store::KEY_NAMED,
+    &scrub_usage::COUNT_LINK_AGAIN,
+    &scrub_usage::END_STORED,
+    &scrub_usage::FORGET_STORED,
+    &scrub_usage::LINKS_MISCOUNTED,
+    &scrub_usage::LOCK_STORAGE,
+    &scrub_usage::STORAGE_MISCOUNTED,
+    &scrub_usage::STORED_AGAIN,
+    &scrub_usage::SUM_STORED_AGAIN,
     &scrub_store::SCRUB_UPLOADS,
     &scrub_store::UPLOAD_STANDS,
     &scrub_store::END_LOST_UPLOAD,

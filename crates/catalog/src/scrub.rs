@@ -9,9 +9,10 @@ use crate::collection::{
     REVIEW_LINKS_OF,
 };
 use crate::reviews::soonest;
+use crate::scrub_usage::{COUNT_LINK_AGAIN, LINKS_MISCOUNTED, STORAGE_MISCOUNTED};
 use crate::sql::{Row, Statement, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Granted, Scrub};
+use packhouse_access::{AccountId, Granted, PackageId, Scrub};
 use packhouse_oci::{Digest, Manifest};
 
 /// Findings of one kind in one range that one look gives at the most.
@@ -89,6 +90,8 @@ enum Repair {
     Version,
     /// A link without a blob.
     Link,
+    /// What an account stores is counted again.
+    Storage,
 }
 
 macro_rules! check {
@@ -217,6 +220,20 @@ static CHECKS: &[Check] = &[
         "a blob was taken out of the package, and the collector does not know",
         UNLINKED_FORGOTTEN,
         Repair::DigestNow(&REVIEW_FORGOTTEN_UNLINKED)
+    ),
+    check!(
+        Links,
+        "link-names",
+        "how many versions name a blob of the package is wrong",
+        LINKS_MISCOUNTED,
+        Repair::Digest(&COUNT_LINK_AGAIN)
+    ),
+    check!(
+        Accounts,
+        "account-storage",
+        "what an account stores is counted wrong",
+        STORAGE_MISCOUNTED,
+        Repair::Storage
     ),
     check!(
         Accounts,
@@ -483,7 +500,7 @@ statement!(
 statement!(
     END_STALE_LINK,
     "DELETE FROM package_blobs WHERE package_id = $1 AND digest = $2
-       AND NOT EXISTS (SELECT 1 FROM blobs b WHERE b.digest = package_blobs.digest)"
+       AND NOT EXISTS (SELECT 1 FROM blobs b WHERE b.digest = package_blobs.digest) RETURNING counted"
 );
 // The newest manifest of the package that names it, for its size. What it was called when it was pushed is right.
 statement!(
@@ -677,6 +694,7 @@ impl<'tx> WriteTx<'_, 'tx> {
             }
             Repair::Version => self.end_lost_version(found, now)?,
             Repair::Link => self.repair_link(found, key, now)?,
+            Repair::Storage => self.count_storage_again(AccountId(found.item))?,
         };
         Ok(changed > 0)
     }
@@ -708,7 +726,14 @@ impl<'tx> WriteTx<'_, 'tx> {
                 let values = [digest.into(), size.into(), key.into(), now.0.into()];
                 self.execute(&INSERT_LOST_BLOB, &values)
             }
-            None => self.execute(&END_STALE_LINK, &[package, digest.into()]),
+            None => {
+                let ended =
+                    self.rows(&END_STALE_LINK, &[package, digest.into()], |row| Ok(row.int(0)? != 0))?;
+                if ended.contains(&true) {
+                    self.uncount_links(PackageId(found.package), &[digest.clone()])?;
+                }
+                Ok(ended.len() as u64)
+            }
         }
     }
 }

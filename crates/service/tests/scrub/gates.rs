@@ -109,6 +109,7 @@ gates!(
     a_tag_of_a_version_that_is_not_there,
     a_tag_of_a_deleted_version,
     wrong_counters,
+    wrong_storage,
     a_flipped_byte_of_a_manifest,
     forgotten_references_of_a_manifest,
     forgotten_blobs_of_a_version,
@@ -263,6 +264,19 @@ fn wrong_counters(gate: &Gate) {
          UPDATE accounts SET package_count = 5, public_repository_count = 3 WHERE name = 'mona'",
     );
     gate.finds(&["account-counters", "package-counters"], "mona").repairs();
+}
+
+fn wrong_storage(gate: &Gate) {
+    let stored =
+        |gate: &Gate| gate.house.rows("SELECT bytes, private_bytes FROM account_storage ORDER BY owner_id");
+    let before = stored(gate);
+    gate.house.run(
+        "UPDATE package_blobs SET named = named + 1 WHERE digest = (SELECT MIN(digest) FROM package_blobs);
+         UPDATE account_storage SET bytes = bytes + 5;
+         DELETE FROM account_blobs WHERE digest = (SELECT MAX(digest) FROM account_blobs)",
+    );
+    gate.finds(&["account-storage", "link-names"], "mona").repairs();
+    assert_eq!(stored(gate), before);
 }
 
 fn a_flipped_byte_of_a_manifest(gate: &Gate) {
