@@ -1,6 +1,6 @@
 //! A blob that is being written.
 
-use super::sync_folder_of;
+use super::files::sync_folder_of;
 use crate::TargetError;
 use packhouse_oci::{Digest, Hasher};
 use std::fs::File;
