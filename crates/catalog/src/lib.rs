@@ -40,6 +40,7 @@ mod schema;
 mod settings;
 mod sql;
 mod sqlite;
+mod stepped;
 mod tags;
 mod teams;
 #[cfg(test)]
@@ -77,6 +78,7 @@ pub use retention::{DuePolicy, NewRetention, PruneRow, RetentionRecord};
 pub use reviews::{Claimed, Kind as ReviewKind, Waiting};
 pub use robots::Robot;
 pub use rules::{NewTagRule, TagRuleRecord};
+pub use stepped::{Door, Ending, Step, Stepped};
 pub use tags::{Pulls, TagRow};
 pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
 pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind, Used};
