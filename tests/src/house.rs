@@ -314,6 +314,12 @@ impl House {
         Caller::new(&self.url(), self.tls_certificate(), Identity::User(user.clone()))
     }
 
+    /// Speaks to the registry by another address than the house's own: a balancer's.
+    #[must_use]
+    pub fn caller_at(&self, address: &str, user: &User) -> Caller {
+        Caller::new(&format!("http://{address}"), None, Identity::User(user.clone()))
+    }
+
     /// Speaks to the registry over plain HTTP without credentials.
     #[must_use]
     pub fn nobody(&self) -> Caller {

@@ -37,6 +37,7 @@
     reason = "a harness of tests: what it expects and does not find is the failure of the test"
 )]
 
+pub mod balancer;
 pub mod build;
 pub mod caller;
 pub mod crash_wire;
@@ -48,6 +49,7 @@ pub mod house;
 pub mod image;
 pub mod operator;
 pub mod program;
+pub mod services;
 pub mod terminal;
 pub mod tools;
 pub mod tunnel;

@@ -32,6 +32,12 @@ pub trait Driver: Debug + Send + Sync {
     /// Whether several processes may use the place at once. Sessions are then leased in the catalog.
     fn is_shared(&self) -> bool;
 
+    /// A storage key that was never used and never will be. Random, so that nothing has to be asked; a simulation counts,
+    /// so that one seed always gives the same run.
+    fn new_key(&self) -> Result<String, BlobError> {
+        crate::new_key()
+    }
+
     /// Opens a session for writing after what was acknowledged; what lies beyond that is dropped.
     fn write(&self, from: Start) -> Work<'_, Box<dyn Sink>>;
 

@@ -74,6 +74,11 @@ impl BlobStore {
         self.driver.is_shared()
     }
 
+    /// A storage key for a new upload session.
+    pub fn new_key(&self) -> Result<String, BlobError> {
+        self.driver.new_key()
+    }
+
     /// Takes the right to write an upload session, by its identifier; [`BlobError::Claimed`] when another request
     /// has it. Taken *before* the session's row is read: whoever writes then knows all that was acknowledged.
     pub fn claim(&self, upload: &str) -> Result<Claim, BlobError> {

@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Observer, Work};
 use crate::transaction::{ReadTx, WriteTx, reading, writing};
 use crate::{CatalogError, postgres, sqlite};
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 
 /// Transactions that may wait; one more is refused with [`CatalogError::Busy`].
 const QUEUE_MAX: usize = 8192;
+
+/// The same where somebody takes them one by one.
+const QUEUED_MAX: usize = 256;
 
 /// Where the catalog is.
 #[derive(Clone)]
@@ -77,6 +80,12 @@ impl Catalog {
                 Ok(Catalog { readers: jobs.clone(), writers: jobs })
             }
         }
+    }
+
+    /// One whose transactions wait in a queue for whoever has its other end ([`crate::Stepped`]).
+    pub(crate) fn queued() -> (Catalog, Receiver<Box<dyn Job>>) {
+        let (jobs, work) = bounded(QUEUED_MAX);
+        (Catalog { readers: jobs.clone(), writers: jobs }, work)
     }
 
     /// Runs a transaction that reads, on one snapshot. An error of the closure is its answer.

@@ -142,6 +142,14 @@ impl Connection {
         self.note(done)
     }
 
+    /// SQLite's own connection, where this is one.
+    pub(crate) fn as_sqlite(&self) -> Option<&rusqlite::Connection> {
+        match &self.database {
+            Database::Sqlite(connection) => Some(connection),
+            Database::Postgres { .. } => None,
+        }
+    }
+
     /// Runs a statement and gives each of its rows to `each`, until that breaks.
     pub(crate) fn query(
         &mut self,

@@ -200,7 +200,8 @@ const HOT: &[(&Statement, &str)] = &[
     (&uploads::TAKE_LEASE, "uploads: uploads_1"),
     (&uploads::RENEW_LEASE, "uploads: uploads_1"),
     (&uploads::KEEP_STATE, "uploads: uploads_1"),
-    (&uploads::REMOVE_EXPIRED, "uploads: uploads_1, uploads: uploads_by_expiry"),
+    (&uploads::EXPIRED, "uploads: uploads_by_expiry"),
+    (&uploads::REMOVE_EXPIRED, "uploads: uploads_1"),
 ];
 
 /// Everything else: no table is read as a whole.

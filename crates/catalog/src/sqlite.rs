@@ -213,7 +213,7 @@ fn alone(connection: &mut Connection, job: &mut dyn Job) {
 }
 
 /// Runs the closure; whether its changes may stand. One that took a failed statement for success is told so.
-fn keeps(connection: &mut Connection, job: &mut dyn Job) -> bool {
+pub(crate) fn keeps(connection: &mut Connection, job: &mut dyn Job) -> bool {
     let kept = job.run(connection);
     let failed = connection.take_failure().is_some();
     if kept && failed {

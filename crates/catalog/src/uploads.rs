@@ -131,13 +131,11 @@ statement!(
     "UPDATE uploads SET store_state = $5
      WHERE id = $1 AND package_id = $2 AND account_id = $3 AND lease_epoch = $4"
 );
-// The time is asked of the row itself as well: PostgreSQL looks again at one that it had to wait for, but not at what
-// the inner SELECT found, and a part may just have put its end off.
+statement!(EXPIRED, "SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2");
+// The time is asked of the row itself as well: a part may just have put its end off.
 statement!(
     REMOVE_EXPIRED,
-    "DELETE FROM uploads WHERE expires_at <= $1
-       AND id IN (SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)
-     RETURNING storage_key, digest, store_state, lease_epoch"
+    "DELETE FROM uploads WHERE id = $1 AND expires_at <= $2 RETURNING storage_key, digest, store_state, lease_epoch"
 );
 statement!(KEEP_IN_TRASH, "UPDATE trash SET store_state = $2, lease_epoch = $3 WHERE storage_key = $1");
 
@@ -370,17 +368,26 @@ impl<'tx> WriteTx<'_, 'tx> {
         Ok(())
     }
 
-    /// Ends at most `limit` sessions that have expired, finished or not; returns how many.
+    /// Ends at most `limit` sessions that have expired, finished or not, and that `free` takes the right to: one that a
+    /// request works on now would write its bytes behind their removal. Returns how many.
     pub fn end_expired_uploads(
         &mut self,
         _may: &Granted<'tx, Collect>,
         now: Micros,
         limit: u32,
+        free: &mut dyn FnMut(&str) -> bool,
     ) -> Result<usize, CatalogError> {
-        let ended = self.rows(&REMOVE_EXPIRED, &[now.0.into(), Value::Int(limit.into())], |row| {
-            let finished = row.bytes_or_null(1)?.is_some();
-            Ok((row.text(0)?, finished, row.bytes_or_null(2)?, row.size(3)?))
-        })?;
+        let values = [now.0.into(), Value::Int(limit.into())];
+        let expired = self.rows(&EXPIRED, &values, |row| row.text(0))?;
+        let mut ended = Vec::new();
+        for id in expired.iter().filter(|id| free(id)) {
+            ended.extend(self.row(&REMOVE_EXPIRED, &[id.as_str().into(), now.0.into()], |row| {
+                let finished = row.bytes_or_null(1)?.is_some();
+                Ok((row.text(0)?, finished, row.bytes_or_null(2)?, row.size(3)?))
+            })?);
+        }
+        // In the order of keys, not in that of the sessions' random names.
+        ended.sort_unstable();
         for (key, finished, state, epoch) in &ended {
             // A finished session's bytes are a blob, or went to the trash when they turned out to be one already.
             if !finished {

@@ -5,6 +5,7 @@ use crate::error::Fault;
 use crate::gc::Collected;
 use crate::{Denied, Service};
 use packhouse_access::{Refused, decide_collect};
+use packhouse_blobs::Claim;
 use packhouse_catalog::{CatalogError, Presented};
 
 /// Rows of one transaction. More wait for the next round.
@@ -59,16 +60,25 @@ impl Service {
     async fn end_expired(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let codes_until = now.minus_seconds(CODE_KEPT_SECONDS);
-        self.catalog
+        let store = self.store.clone();
+        let claims: Result<Vec<Claim>, SweepError> = self
+            .catalog
             .write(move |tx| {
                 let worker = crate::access::caller::<SweepError>(tx, &Presented::Worker, now)?;
                 let may = decide_collect(&worker)?;
-                tx.end_expired_uploads(&may, now, BATCH)?;
+                // Held until the commit. A request that found its session in time keeps it, however long it takes.
+                let mut claims = Vec::new();
+                tx.end_expired_uploads(&may, now, BATCH, &mut |id| {
+                    let claim = store.claim(id).ok();
+                    let free = claim.is_some();
+                    claims.extend(claim);
+                    free
+                })?;
                 tx.remove_expired_devices(&may, codes_until, BATCH)?;
-                Ok::<_, SweepError>(())
+                Ok(claims)
             })
-            .await
-            .map_err(fault)
+            .await;
+        claims.map(drop).map_err(fault)
     }
 
     /// Removes the bytes of at most 200 keys from the trash.

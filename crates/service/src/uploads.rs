@@ -64,7 +64,7 @@ impl Service {
         algorithm: Algorithm,
         whole: Option<(Digest, u64)>,
     ) -> Result<Upload, UploadError> {
-        let new = NewUpload::random(algorithm)?;
+        let new = self.new_upload(algorithm)?;
         let (now, expires) = self.upload_times();
         self.catalog
             .write(move |tx| {
@@ -97,7 +97,7 @@ impl Service {
         from: Option<PackageName>,
     ) -> Result<Mounted, UploadError> {
         let presented = self.presented(shown)?;
-        let new = NewUpload::random(digest.algorithm())?;
+        let new = self.new_upload(digest.algorithm())?;
         let name = name.clone();
         let (now, expires) = self.upload_times();
         let pinned = self.pinned_until();
@@ -309,18 +309,22 @@ impl Service {
         .await
     }
 
-    /// A finished session's blob may have been deleted since: then its 201 would be a lie.
+    /// A finished session's blob may have been deleted since: then its 201 would be a lie. It is as good a promise as the
+    /// first one, whose pin may be over, so it has a pin of its own.
     async fn still_there(
         &self,
         presented: Presented,
         name: &PackageName,
         digest: Digest,
     ) -> Result<(), UploadError> {
-        let (name, now) = (name.clone(), self.clock.now());
+        let (name, now, until) = (name.clone(), self.clock.now(), self.pinned_until());
         self.catalog
-            .read(move |tx| {
-                let may = may::<Push, UploadError>(tx, &presented, &name, now)?;
-                if tx.missing_blobs(&may, &[digest])?.is_empty() { Ok(()) } else { Err(UploadError::Unknown) }
+            .write(move |tx| {
+                let may = may_change::<Push, UploadError>(tx, &presented, &name, now)?;
+                // Its bytes may have been found damaged since, too.
+                let there =
+                    tx.missing_blobs(&may, &[digest])?.is_empty() && tx.pin_blob(&may, &digest, until)?;
+                if there { Ok(()) } else { Err(UploadError::Unknown) }
             })
             .await
     }
@@ -565,13 +569,13 @@ struct NewUpload {
     hash_state: Vec<u8>,
 }
 
-impl NewUpload {
-    fn random(algorithm: Algorithm) -> Result<Self, Fault> {
+impl Service {
+    fn new_upload(&self, algorithm: Algorithm) -> Result<NewUpload, Fault> {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(|_| Fault::Random)?;
         Ok(NewUpload {
             id: format!("{:032x}", u128::from_be_bytes(random)),
-            key: packhouse_blobs::new_key().map_err(Fault::Blobs)?,
+            key: self.store.new_key().map_err(Fault::Blobs)?,
             hash_state: Hasher::new(algorithm).state(),
         })
     }

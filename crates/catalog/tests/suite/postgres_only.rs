@@ -271,7 +271,7 @@ fn a_session_that_goes_on_while_it_is_swept_lives() {
         },
         move |tx| {
             let may = collector(tx)?;
-            Ok(tx.end_expired_uploads(&may, Micros(200), 9)?)
+            Ok(tx.end_expired_uploads(&may, Micros(200), 9, &mut |_| true)?)
         },
     );
     assert_eq!((recorded.unwrap(), ended.unwrap()), (true, 0));

@@ -18,6 +18,7 @@ on_every_database!(
     cancelling_trashes_the_bytes,
     a_finished_session_is_not_cancelled,
     expired_sessions_are_ended_in_bounded_bites,
+    a_session_that_a_request_works_on_is_not_ended,
     an_expired_finished_session_trashes_nothing,
     blobs_of_both_algorithms_and_of_no_bytes_are_kept,
     a_lease_is_ones_alone_until_it_is_given_back_or_runs_out,
@@ -90,9 +91,26 @@ fn end_expired(house: &House, now: i64, limit: u32) -> usize {
     house
         .write(move |tx| {
             let may = collector(tx)?;
-            Ok(tx.end_expired_uploads(&may, Micros(now), limit)?)
+            Ok(tx.end_expired_uploads(&may, Micros(now), limit, &mut |_| true)?)
         })
         .unwrap()
+}
+
+/// A request that found its session in time may write its bytes behind their removal, so it is waited for.
+fn a_session_that_a_request_works_on_is_not_ended(house: &House) {
+    let mona = house.user("mona");
+    house.package(&mona, PATH);
+    for id in ["one", "two"] {
+        begin(house, &mona, id, 100);
+    }
+    let ended = house.write(|tx| {
+        let may = collector(tx)?;
+        Ok(tx.end_expired_uploads(&may, Micros(100), 9, &mut |id| id != "one")?)
+    });
+    assert_eq!(ended.unwrap(), 1);
+    assert_eq!(house.rows("SELECT id FROM uploads"), ["one"]);
+    assert_eq!(house.number("SELECT count(*) FROM trash"), 1);
+    assert_eq!(end_expired(house, 100, 9), 1);
 }
 
 fn a_session_begins_empty_and_is_found_again(house: &House) {
