@@ -77,7 +77,7 @@ fn load_snapshot(
     let into = LoadInto::SameStore { now: target.clock.now(), hold: HOLD };
     let all = copy.rows();
     vacant.load(copy, into, &mut |rows| {
-        say(super::RestoreProgress { rows: (all, rows), ..Default::default() })
+        say(super::RestoreProgress { rows: (all, rows), ..Default::default() });
     })?;
     // Nothing but a file of ours; a next try writes over it.
     let _ = std::fs::remove_file(&scratch);
