@@ -25,7 +25,7 @@ use std::time::Duration;
 /// comes within half of one.
 const STEP_TIME: Duration = Duration::from_secs(4);
 /// For a source that answers slowly, before a step that did nothing yet ends.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Steps in a row that may find the source unreachable.
 const TRIES_MAX: u32 = 6;
 /// Digests that are remembered as refused, so that a damaged layer of a hundred images is read once.

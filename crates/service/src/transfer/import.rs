@@ -31,6 +31,8 @@ pub(super) struct Importer<'s> {
     pub(super) sums: TransferSums,
     pub(super) problems: Vec<TransferProblem>,
     pub(super) notes: Vec<TransferProblem>,
+    /// Whether manifests that are here count: a tag of what was listed before is no news.
+    pub(super) counting: bool,
     /// Manifests that are wholly here, of the repository at hand.
     pub(super) visited: Visited,
 }
@@ -83,6 +85,7 @@ impl Service {
             sums: TransferSums::default(),
             problems: Vec::new(),
             notes: Vec::new(),
+            counting: true,
             visited: Visited::default(),
         };
         let slow = || Halt::Wait("the source answers too slowly".to_owned());
@@ -94,7 +97,7 @@ impl Service {
             Ok(()) => false,
             Err(Halt::Time) => true,
             Err(Halt::Wait(why)) => {
-                importer.cursor.tries = if importer.moved { 1 } else { tries + 1 };
+                importer.cursor.tries = if importer.moved { 1 } else { tries.saturating_add(1) };
                 if importer.cursor.tries > TRIES_MAX {
                     return Err(format!(
                         "{why}; repeat the command when that is mended: what is here already is passed over"
@@ -292,6 +295,7 @@ impl Importer<'_> {
     /// Imports a manifest with all that it needs, and then moves its tag.
     async fn image(&mut self, at: &Repository, image: Image) -> Result<(), Halt> {
         let reference = image.manifest?;
+        self.counting = image.tag.is_none() || matches!(reference, Reference::Tag(_));
         let name = match &image.tag {
             Some(tag) => tag.to_string(),
             None => reference.to_string(),

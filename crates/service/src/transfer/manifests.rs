@@ -83,7 +83,7 @@ impl Importer<'_> {
             };
             self.needed(at, &needed, parsed.kind, digest, depth).await?;
             if present {
-                self.sums.manifests_present += 1;
+                self.sums.manifests_present += u64::from(self.counting);
             } else {
                 self.put(at, found, Vec::new()).await?;
                 self.sums.manifests += 1;
