@@ -25,9 +25,9 @@ const OF_WORKERS: &[&str] = &[
     "COUNT_ON_PACKAGES",
     "COUNT_ON_TAGS",
     "COUNT_ON_VERSIONS",
+    "EXPIRED",
     "LOCK_COUNTED",
     "PING",
-    "REMOVE_EXPIRED",
     "TRASH_DUE",
     "USED",
 ];
