@@ -1,7 +1,6 @@
 //! A scrub's questions about storage keys: which rows name them, and which should not.
 
 use crate::sql::{Value, statement};
-use crate::walks::StoreWalk;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{Granted, Scrub};
 
@@ -70,11 +69,6 @@ statement!(
 statement!(SCRUB_TOTAL, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs");
 
 impl<'tx> ReadTx<'_, 'tx> {
-    /// Lets who scrubs list and read the blob store.
-    pub fn scrub_walk(&mut self, _may: &Granted<'tx, Scrub>) -> StoreWalk {
-        StoreWalk::granted()
-    }
-
     /// What there is to look at. Reads all blobs' rows.
     pub fn scrub_total(&mut self, _may: &Granted<'tx, Scrub>) -> Result<ScrubTotal, CatalogError> {
         let total =
