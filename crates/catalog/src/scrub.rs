@@ -730,7 +730,7 @@ impl<'tx> WriteTx<'_, 'tx> {
                 let ended =
                     self.rows(&END_STALE_LINK, &[package, digest.into()], |row| Ok(row.int(0)? != 0))?;
                 if ended.contains(&true) {
-                    self.uncount_links(PackageId(found.package), &[digest.clone()])?;
+                    self.uncount_links(PackageId(found.package), std::slice::from_ref(digest))?;
                 }
                 Ok(ended.len() as u64)
             }
