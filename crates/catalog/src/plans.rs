@@ -45,7 +45,7 @@ const HOT: &[(&Statement, &str)] = &[
          c: repository_accounts_1, rows of mine, c: repository_teams_1, r: id, m: memberships_1, o: id",
     ),
     (&storage::HOLDER_OF, "packages: id"),
-    (&storage::LIMITS_FOR, "p: id, a: id, n: plans_1, settings: settings_1"),
+    (&storage::PACKAGE_LIMITS, "p: id, a: id, n: plans_1, settings: settings_1"),
     (&storage::STORED, "account_storage: id"),
     (&storage::OWNS_BLOB, "account_blobs: account_blobs_1"),
     (&manifests::MANIFEST_BY_TAG, "t: tags_open_by_name, v: id, m: id"),
@@ -444,7 +444,7 @@ const OTHERS: &[&Statement] = &[
     &storage::FORGET_BLOBS,
     &storage::FORGET_BLOBS_OF,
     &storage::FORGET_STORAGE_OF,
-    &storage::LIMITS_OF,
+    &storage::PLAN_LIMITS,
     &storage::MOVE_UPLOADS,
     &storage::NAMES,
     &storage::OPEN_UPLOADS,
@@ -737,10 +737,13 @@ fn every_statement_is_looked_at() {
         let path = source.unwrap().path();
         if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("plans.rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            written.extend(text.split("statement!(").skip(1).filter_map(|rest| {
-                let name = rest.trim_start().split(',').next()?;
-                name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_').then(|| name.to_owned())
-            }));
+            for rest in text.split("statement!(").skip(1) {
+                let name = rest.trim_start().split(',').next().unwrap();
+                if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+                    // A connection to PostgreSQL keeps what it prepared by this name.
+                    assert!(written.insert(name.to_owned()), "two statements have the name {name}");
+                }
+            }
         }
     }
     let looked_at: BTreeSet<String> = (HOT.iter().map(|(statement, _)| statement))

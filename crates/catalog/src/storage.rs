@@ -49,13 +49,13 @@ statement!(
      RETURNING bytes, private_bytes"
 );
 statement!(
-    LIMITS_OF,
+    PLAN_LIMITS,
     "SELECT a.login, p.name, p.storage, p.private_storage, p.transfer, p.private_transfer FROM accounts a
      JOIN plans p ON p.name = COALESCE(a.plan, (SELECT value FROM settings WHERE name = 'default_plan'))
      WHERE a.id = $1"
 );
 statement!(
-    LIMITS_FOR,
+    PACKAGE_LIMITS,
     "SELECT a.login, n.name, n.storage, n.private_storage, n.transfer, n.private_transfer, p.owner_id, p.visibility
      FROM packages p JOIN accounts a ON a.id = p.owner_id
      JOIN plans n ON n.name = COALESCE(a.plan, (SELECT value FROM settings WHERE name = 'default_plan'))
@@ -158,7 +158,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         upload: &str,
         known: Option<&Digest>,
     ) -> Result<Option<Room>, CatalogError> {
-        let found = self.row(&LIMITS_FOR, &[may.package().0.into()], |row| {
+        let found = self.row(&PACKAGE_LIMITS, &[may.package().0.into()], |row| {
             let private = row.int(7)? != Visibility::Public.number();
             Ok((allowed(row)?, Holder { owner: AccountId(row.int(6)?), private }))
         })?;
@@ -193,7 +193,7 @@ impl<'tx> ReadTx<'_, 'tx> {
 
     /// The limits of an account; none before the first start that has plans.
     pub(crate) fn limits_of(&mut self, owner: AccountId) -> Result<Option<Allowed>, CatalogError> {
-        self.row(&LIMITS_OF, &[owner.0.into()], allowed)
+        self.row(&PLAN_LIMITS, &[owner.0.into()], allowed)
     }
 }
 

@@ -385,8 +385,8 @@ pub static KEYS: &[Key] = &[
         section: Section::Content,
         placeholder: "PLAN,…",
         allowed: "plans such as `team private_storage=50GB transfer=1TB`: a name of lower-case letters, digits and `-`, and \
-                  any of `storage`, `private_storage`, `transfer`, `private_transfer` with a size; at most 64; a list in \
-                  the file, separated by commas elsewhere",
+                  any of `storage`, `private_storage`, `transfer`, `private_transfer` with a size; at most 64; in \
+                  the file a list, or tables such as `[plans.team]`; separated by commas elsewhere",
         default: Fallback::Value(""),
         about: "What accounts may store, and send in a month, in all or from packages that are not public. `unlimited` and \
                 `github-free` (500 MB and 1 GB, not public) are there anyway. `packhouse plan set` gives an account one.",

@@ -195,7 +195,11 @@ impl FileReader<'_> {
                 }
             };
             let place = Source::File(self.file.to_owned(), line);
-            let raw = raw(value).map_err(|found| ConfigError::WrongType {
+            let raw = match value.get_ref() {
+                DeValue::Table(rows) if key.name == "plans" => lines(rows),
+                _ => raw(value),
+            };
+            let raw = raw.map_err(|found| ConfigError::WrongType {
                 key: name,
                 place: place.clone(),
                 found,
@@ -240,6 +244,22 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Result<Raw, &'static str> {
         DeValue::Datetime(_) => Err("a date or time"),
         DeValue::Table(_) => Err("a table"),
     }
+}
+
+/// `[plans.team]` with its limits, as the line that says the same: `team storage=100GB …`.
+fn lines(rows: &DeTable<'_>) -> Result<Raw, &'static str> {
+    let line = |(name, row): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+        let DeValue::Table(limits) = row.get_ref() else { return Err("a table of something but tables") };
+        let mut line: String = AsRef::<str>::as_ref(name.get_ref()).to_owned();
+        for (limit, size) in limits {
+            match raw(size)? {
+                Raw::One(size) => line.push_str(&format!(" {}={size}", limit.get_ref())),
+                Raw::Many(_) => return Err("a list for a limit"),
+            }
+        }
+        Ok(line)
+    };
+    rows.iter().map(line).collect::<Result<_, _>>().map(Raw::Many)
 }
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {

@@ -258,6 +258,36 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
+fn plans_are_tables_or_lines() {
+    let plans = |text: &str| {
+        let (_folder, path) = file(text);
+        load(inputs(&[], &[], Some(&path)))
+            .map(|loaded| loaded.config.plans)
+            .map_err(|error| error.to_string())
+    };
+    let tables = "plan = 'team'\n[plans.team]\nprivate_storage = '50GB'\ntransfer = 1000\n[plans.open]\n";
+    let lines = "plans = ['team private_storage=50GB transfer=1000', 'open']\nplan = 'team'\n";
+    let mut found = plans(tables).unwrap();
+    found.sort_by(|one, other| other.0.cmp(&one.0));
+    let mut expected = plans(lines).unwrap();
+    expected.sort_by(|one, other| other.0.cmp(&one.0));
+    assert_eq!(found, expected);
+    assert_eq!(
+        found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["unlimited", "team", "open", "github-free"]
+    );
+    for (text, said) in [
+        ("[plans]\nteam = '50GB'\n", "a table of something but tables"),
+        ("[plans.team]\nstorage = ['1']\n", "a list for a limit"),
+        ("[plans.team]\ndisk = '1GB'\n", "`disk` is not a limit"),
+        ("plan = 'none'\n", "`none` is none of `plans`"),
+    ] {
+        let error = plans(text).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
+    }
+}
+
+#[test]
 fn the_documentation_has_the_table_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
     let text = std::fs::read_to_string(&path).unwrap();

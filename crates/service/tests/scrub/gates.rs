@@ -271,9 +271,9 @@ fn wrong_storage(gate: &Gate) {
         |gate: &Gate| gate.house.rows("SELECT bytes, private_bytes FROM account_storage ORDER BY owner_id");
     let before = stored(gate);
     gate.house.run(
-        "UPDATE package_blobs SET named = named + 1 WHERE digest = (SELECT MIN(digest) FROM package_blobs);
+        "UPDATE package_blobs SET named = named + 1 WHERE digest = (SELECT digest FROM package_blobs ORDER BY digest LIMIT 1);
          UPDATE account_storage SET bytes = bytes + 5;
-         DELETE FROM account_blobs WHERE digest = (SELECT MAX(digest) FROM account_blobs)",
+         DELETE FROM account_blobs WHERE digest = (SELECT digest FROM account_blobs ORDER BY digest DESC LIMIT 1)",
     );
     gate.finds(&["account-storage", "link-names"], "mona").repairs();
     assert_eq!(stored(gate), before);
