@@ -12,7 +12,7 @@ use ::postgres::{Client, Config, NoTls};
 use crossbeam_channel::Receiver;
 use std::str::FromStr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tries of one transaction, the first included.
 const TRIES_MAX: u32 = 6;
@@ -22,6 +22,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// The advisory lock of the one server whose blobs lie in files of its own.
 const ALONE_LOCK: i64 = 0x7061_636b_686f_7573;
+
+/// How long a start waits for that lock, which a server that ended may hold a little longer.
+const ALONE_PATIENCE: Duration = Duration::from_secs(3);
+const ALONE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A commit here is on disk too, whatever the role's default; a stricter setting is kept.
 const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -38,7 +42,7 @@ pub(crate) fn start(
 ) -> Result<(), CatalogError> {
     let config = Config::from_str(url).map_err(CatalogError::Address)?;
     let mut first = connect(&config)?;
-    if alone && !take_alone(&mut first)? {
+    if alone && !wait_to_be_alone(&mut first)? {
         return Err(CatalogError::TakenByAnother);
     }
     let mut first = Connection::postgres(first, observer.cloned());
@@ -96,6 +100,20 @@ fn take_alone(client: &mut Client) -> Result<bool, CatalogError> {
     let failed = |source| CatalogError::Postgres { statement: "alone", source };
     let taken = client.query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE_LOCK]).map_err(failed)?;
     taken.try_get(0).map_err(failed)
+}
+
+/// As [`take_alone`], with some patience: PostgreSQL ends the sessions of a server that has just ended a moment after it.
+fn wait_to_be_alone(client: &mut Client) -> Result<bool, CatalogError> {
+    let until = Instant::now() + ALONE_PATIENCE;
+    loop {
+        if take_alone(client)? {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        thread::sleep(ALONE_PAUSE);
+    }
 }
 
 struct Worker {
