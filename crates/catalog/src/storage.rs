@@ -223,14 +223,14 @@ impl WriteTx<'_, '_> {
         package: PackageId,
         digests: &[Vec<u8>],
     ) -> Result<(), CatalogError> {
-        match self.holder_of(package)? {
-            Some(holder) if !digests.is_empty() => {
-                let change = self.count_blobs(holder, digests)?;
-                self.settle_storage(holder.owner, change)
-            }
-            // What a deleted package has is counted when it comes back.
-            Some(_) | None => Ok(()),
+        // Mostly there are none: what a push names was counted when it was uploaded.
+        if digests.is_empty() {
+            return Ok(());
         }
+        // What a deleted package has is counted when it comes back.
+        let Some(holder) = self.holder_of(package)? else { return Ok(()) };
+        let change = self.count_blobs(holder, digests)?;
+        self.settle_storage(holder.owner, change)
     }
 
     /// Links of a package that count no more.
@@ -239,13 +239,12 @@ impl WriteTx<'_, '_> {
         package: PackageId,
         digests: &[Vec<u8>],
     ) -> Result<(), CatalogError> {
-        match self.holder_of(package)? {
-            Some(holder) if !digests.is_empty() => {
-                let change = self.uncount_blobs(holder, digests)?;
-                self.settle_storage(holder.owner, change)
-            }
-            Some(_) | None => Ok(()),
+        if digests.is_empty() {
+            return Ok(());
         }
+        let Some(holder) = self.holder_of(package)? else { return Ok(()) };
+        let change = self.uncount_blobs(holder, digests)?;
+        self.settle_storage(holder.owner, change)
     }
 
     /// Versions of a package that are live from now on name what they name. Their links are there.
