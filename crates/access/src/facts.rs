@@ -5,6 +5,7 @@ use crate::{
     AccountId, Actions, PackageId, RepositoryId, RepositoryRole, Role, Scopes, TeamId, TokenId, Visibility,
 };
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub enum Who {
 /// What a signed bearer token may at most do: what its own holder was granted when it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// Actions by package path.
-    pub packages: Vec<(String, Actions)>,
+    /// Actions by package path. Shared: each request hands it on a few times.
+    pub packages: Arc<[(String, Actions)]>,
     /// Whether the list of packages may be read (`registry:catalog:*`).
     pub catalog: bool,
 }

@@ -1,9 +1,11 @@
 //! Blobs: what is stored. In which packages it is readable is in `links.rs`.
 
 use crate::sql::{Row, Value, statement};
+use crate::warm::BlobKey;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{Granted, PackageId, Pull, Push};
 use packhouse_oci::Digest;
+use std::sync::Arc;
 
 /// Tries to insert a blob that a collector removes again and again.
 const TRIES_MAX: u32 = 4;
@@ -13,14 +15,17 @@ const TRIES_MAX: u32 = 4;
 pub struct ReadableBlob {
     digest: Digest,
     size: u64,
-    key: String,
+    key: Arc<str>,
     pinned_until: Micros,
 }
 
 impl ReadableBlob {
     /// One that a copy of the catalog names.
     pub(crate) fn to_copy(digest: Digest, size: u64, key: String) -> Self {
-        ReadableBlob { digest, size, key, pinned_until: Micros(0) }
+        ReadableBlob::of(digest, size, key, Micros(0))
+    }
+    pub(crate) fn of(digest: Digest, size: u64, key: String, pinned_until: Micros) -> Self {
+        ReadableBlob { digest, size, key: key.into(), pinned_until }
     }
     /// What its bytes hash to.
     pub fn digest(&self) -> Digest {
@@ -79,12 +84,7 @@ statement!(
      LIMIT 1"
 );
 fn blob(row: &Row<'_>) -> Result<ReadableBlob, CatalogError> {
-    Ok(ReadableBlob {
-        digest: row.digest(0)?,
-        size: row.size(1)?,
-        key: row.text(2)?,
-        pinned_until: Micros(row.int(3)?),
-    })
+    Ok(ReadableBlob::of(row.digest(0)?, row.size(1)?, row.text(2)?, Micros(row.int(3)?)))
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
@@ -94,7 +94,10 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Pull>,
         digest: &Digest,
     ) -> Result<Option<ReadableBlob>, CatalogError> {
-        self.readable(may.package(), &digest.to_bytes())
+        let found = self.recall((may.package(), *digest), |tx, (package, digest): &BlobKey| {
+            tx.readable(*package, &digest.to_bytes())
+        })?;
+        Ok(found.map(|found| ReadableBlob::clone(&found)))
     }
 
     /// The path of a package that holds the blob and that the account may be able to read; its facts decide.

@@ -1,7 +1,9 @@
 //! The door: transactions are sent to the threads that own connections.
 
 use crate::connection::{Connection, Observer, Work};
-use crate::transaction::{ReadTx, WriteTx, reading, writing};
+use crate::glance::{Ask, Fetched};
+use crate::transaction::{ReadTx, WriteTx, knowing, reading, writing};
+use crate::warm::{self, Known, Warm};
 use crate::{CatalogError, postgres, sqlite};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +40,8 @@ pub struct Options {
     pub connections: usize,
     /// Told each statement that ran.
     pub observer: Option<Arc<dyn Fn(Work) + Send + Sync>>,
+    /// Bytes of what is remembered, about.
+    pub cache_bytes: u64,
 }
 
 impl Options {
@@ -47,7 +51,7 @@ impl Options {
             Place::Sqlite(_) => 4,
             Place::Postgres { .. } => 16,
         };
-        Options { place, connections, observer: None }
+        Options { place, connections, observer: None, cache_bytes: warm::BYTES_DEFAULT }
     }
 }
 
@@ -56,36 +60,63 @@ impl Options {
 pub struct Catalog {
     readers: Sender<Box<dyn Job>>,
     writers: Sender<Box<dyn Job>>,
+    warm: Arc<Warm>,
+    glances: Glances,
+}
+
+/// How a pull is answered in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Glances {
+    /// On what this process remembers, which alone writes.
+    Remembered,
+    /// The same, when its turn comes.
+    Stepped,
+    /// By one statement, since others write too.
+    Fetched,
 }
 
 impl Catalog {
     /// Opens or creates the catalog and brings its schema up to date. Blocks.
     pub fn open(options: &Options) -> Result<Catalog, CatalogError> {
         let observer: Option<Observer> = options.observer.clone();
+        let glances = match options.place {
+            Place::Sqlite(_) => Glances::Remembered,
+            Place::Postgres { .. } => Glances::Fetched,
+        };
+        let warm = Arc::new(Warm::new(options.cache_bytes, glances == Glances::Remembered));
         match &options.place {
             Place::Sqlite(path) => {
                 let (readers, reads) = bounded(QUEUE_MAX);
                 let (writers, writes) = bounded(QUEUE_MAX);
-                sqlite::start(path, options.connections.max(1), observer.as_ref(), &reads, writes)?;
-                Ok(Catalog { readers, writers })
+                sqlite::start(path, options.connections.max(1), observer.as_ref(), &warm, &reads, writes)?;
+                Ok(Catalog { readers, writers, warm, glances })
             }
             Place::Postgres { url, alone } => {
                 let (jobs, work) = bounded(QUEUE_MAX);
                 let connections = options.connections.max(2);
                 // The client drives its own runtime, which panics on a thread that already runs one.
                 let started = std::thread::scope(|scope| {
-                    scope.spawn(|| postgres::start(url, *alone, connections, observer.as_ref(), &work)).join()
+                    let start = || postgres::start(url, *alone, connections, observer.as_ref(), &warm, &work);
+                    scope.spawn(start).join()
                 });
                 started.unwrap_or(Err(CatalogError::Panicked))?;
-                Ok(Catalog { readers: jobs.clone(), writers: jobs })
+                Ok(Catalog { readers: jobs.clone(), writers: jobs, warm, glances })
             }
         }
     }
 
     /// One whose transactions wait in a queue for whoever has its other end ([`crate::Stepped`]).
-    pub(crate) fn queued() -> (Catalog, Receiver<Box<dyn Job>>) {
+    pub(crate) fn queued(warm: &Arc<Warm>) -> (Catalog, Receiver<Box<dyn Job>>) {
         let (jobs, work) = bounded(QUEUED_MAX);
-        (Catalog { readers: jobs.clone(), writers: jobs }, work)
+        (
+            Catalog {
+                readers: jobs.clone(),
+                writers: jobs,
+                warm: Arc::clone(warm),
+                glances: Glances::Stepped,
+            },
+            work,
+        )
     }
 
     /// Runs a transaction that reads, on one snapshot. An error of the closure is its answer.
@@ -98,6 +129,53 @@ impl Catalog {
         E: From<CatalogError> + Send + 'static,
     {
         send(&self.readers, Kind::Read, move |connection| reading(connection, &mut body)).await
+    }
+
+    /// As [`Catalog::read`], for a pull: on what this process remembers, without any I/O, when it is the only one that
+    /// writes and knows enough; on a database that others write to, by one statement that brings what `ask` names. The
+    /// closure may run more than once, and sees no difference.
+    pub async fn glance<T, E>(
+        &self,
+        ask: impl FnOnce() -> Ask,
+        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        if self.glances == Glances::Remembered {
+            return match self.warm.attempt(&mut body) {
+                Some(answer) => answer,
+                None => self.read(body).await,
+            };
+        }
+        let ask = (self.glances == Glances::Fetched).then(ask);
+        let (warm, mut first) = (Arc::clone(&self.warm), body.clone());
+        let glanced = send(&self.readers, Kind::Glance, move |connection| {
+            let fetched = ask.as_ref().map(|ask| Fetched::fetch(connection, ask)).transpose()?;
+            Ok::<_, E>(knowing(Known::of(&warm, fetched.as_ref()), &mut first))
+        });
+        match glanced.await? {
+            Some(answer) => answer,
+            None => self.read(body).await,
+        }
+    }
+
+    /// As [`Catalog::read`], on what this process remembers where that is enough. The closure may run more than once, and
+    /// sees no difference.
+    pub async fn read_remembered<T, E>(
+        &self,
+        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        let remembered = (self.glances == Glances::Remembered).then(|| self.warm.attempt(&mut body));
+        match remembered.flatten() {
+            Some(answer) => answer,
+            None => self.read(body).await,
+        }
     }
 
     /// Runs a transaction that writes. An error of the closure rolls its changes back. The answer comes after
@@ -134,6 +212,8 @@ where
 /// What a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// One statement.
+    Glance,
     Read,
     Write,
 }

@@ -3,6 +3,8 @@
 use crate::CatalogError;
 use crate::schema::Dialect;
 use crate::sql::{Row, Statement, Value};
+use crate::warm::watch::Watch;
+use crate::warm::{Learning, Warm};
 use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::ToSql;
 use std::collections::HashMap;
@@ -41,6 +43,9 @@ pub(crate) struct Connection {
     observer: Option<Observer>,
     failure: Option<Failure>,
     doubt: Doubt,
+    learning: Option<Learning>,
+    watch: Option<Watch>,
+    payloads: Option<Arc<Warm>>,
 }
 
 /// Whether a commit was refused that may lie whole in SQLite's log all the same, because only its sync failed: a crash
@@ -66,7 +71,53 @@ pub(crate) enum Database {
 
 impl Connection {
     pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>, doubt: Doubt) -> Self {
-        Connection { database: Database::Sqlite(connection), observer, failure: None, doubt }
+        let database = Database::Sqlite(connection);
+        Connection { database, observer, failure: None, doubt, learning: None, watch: None, payloads: None }
+    }
+
+    /// From now on what is read here is remembered: see [`crate::warm`]. For connections that only read.
+    pub(crate) fn learn_in(&mut self, warm: &Arc<Warm>) {
+        self.learning = Some(Learning { warm: Arc::clone(warm), as_of: 0 });
+    }
+
+    /// What is read next may be rolled back.
+    pub(crate) fn learn_no_more(&mut self) {
+        self.learning = None;
+    }
+
+    /// A snapshot begins.
+    pub(crate) fn note_time(&mut self) {
+        if let Some(learning) = &mut self.learning {
+            learning.as_of = learning.warm.stamps().now();
+        }
+    }
+
+    pub(crate) fn learning(&self) -> Option<&Learning> {
+        self.learning.as_ref()
+    }
+
+    /// From now on what is changed here ends what is remembered of it.
+    pub(crate) fn watch(&mut self, warm: &Arc<Warm>) -> Result<(), CatalogError> {
+        if let Database::Sqlite(connection) = &self.database {
+            self.watch = Some(Watch::on(connection, warm)?);
+        }
+        Ok(())
+    }
+
+    /// Between a commit and its answers: what it changed is remembered no more.
+    pub(crate) fn publish_changes(&self) {
+        if let Some(watch) = &self.watch {
+            watch.publish();
+        }
+    }
+
+    /// From now on bytes of manifests that are read here are remembered.
+    pub(crate) fn keep_payloads_in(&mut self, warm: &Arc<Warm>) {
+        self.payloads = Some(Arc::clone(warm));
+    }
+
+    pub(crate) fn payloads(&self) -> Option<&Arc<Warm>> {
+        self.payloads.as_ref()
     }
 
     /// Whether what is read here may be undone by a crash: see [`Doubt`].
@@ -76,7 +127,8 @@ impl Connection {
 
     pub(crate) fn postgres(client: ::postgres::Client, observer: Option<Observer>) -> Self {
         let database = Database::Postgres { client, prepared: HashMap::new() };
-        Connection { database, observer, failure: None, doubt: Doubt::default() }
+        let doubt = Doubt::default();
+        Connection { database, observer, failure: None, doubt, learning: None, watch: None, payloads: None }
     }
 
     /// The failure of the statements since this was last asked.

@@ -91,7 +91,7 @@ impl<'tx> ReadTx<'_, 'tx> {
     ) -> Result<Dumped, CatalogError> {
         let store = self.setting(STORE)?.unwrap_or_default();
         let (blobs, blob_bytes) = self.blobs_total()?;
-        let connection = self.connection();
+        let connection = self.connection()?;
         let mut tables = tables::carried(connection)?;
         for table in &mut tables {
             let text = format!("SELECT COUNT(*) FROM {}", tables::quoted(&table.name));

@@ -35,6 +35,9 @@ pub enum CatalogError {
     /// The plan of an account has no room for this. Not a fault: whoever asked is told.
     #[error(transparent)]
     OverQuota(#[from] Box<OverQuota>),
+    /// What is remembered was not enough. Never an answer: the transaction begins again on the database.
+    #[error("this is not remembered")]
+    Cold,
     /// The catalog is shutting down.
     #[error("the catalog is closed")]
     Closed,
@@ -103,6 +106,7 @@ impl CatalogError {
             | CatalogError::Corrupt(_)
             | CatalogError::Busy
             | CatalogError::OverQuota(_)
+            | CatalogError::Cold
             | CatalogError::Closed
             | CatalogError::Panicked
             | CatalogError::CommitUnknown

@@ -3,11 +3,13 @@
 use crate::accounts::{ORGANIZATION, ROBOT, USER};
 use crate::sql::{Row, Value, statement};
 use crate::tokens::FINE_GRAINED;
+use crate::warm::{CallerKey, FactsKey};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
-    AccountId, Bound, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, PackageId, Policy,
+    AccountId, Bound, Brand, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, PackageId, Policy,
     RepositoryId, RepositoryRole, Role, Scopes, Standing, TeamId, TokenId, Visibility, Who,
 };
+use std::sync::Arc;
 
 /// What a caller shows. Signatures were checked by who made it; everything that may have changed since
 /// (revocation, expiry, suspension) is read here.
@@ -44,13 +46,13 @@ const PERSONAL_TOKEN: &str = "personal token";
 
 statement!(
     CALLER_BY_HASH,
-    "SELECT a.id, a.site_admin, t.scopes, t.id, t.kind FROM tokens t JOIN accounts a ON a.id = t.account_id
+    "SELECT a.id, a.site_admin, t.scopes, t.id, t.kind, t.expires_at FROM tokens t JOIN accounts a ON a.id = t.account_id
      WHERE t.hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)
        AND a.suspended_at IS NULL"
 );
 statement!(
     CALLER_BY_TOKEN,
-    "SELECT a.id, a.site_admin, t.scopes, t.id, t.kind FROM tokens t JOIN accounts a ON a.id = t.account_id
+    "SELECT a.id, a.site_admin, t.scopes, t.id, t.kind, t.expires_at FROM tokens t JOIN accounts a ON a.id = t.account_id
      WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)
        AND a.suspended_at IS NULL"
 );
@@ -122,49 +124,67 @@ impl<'tx> ReadTx<'_, 'tx> {
         presented: &Presented,
         now: Micros,
     ) -> Result<Option<Caller<'tx>>, CatalogError> {
-        let account = |row: &Row<'_>| {
-            let who = Who::Account { id: AccountId(row.int(0)?), site_admin: row.int(1)? != 0 };
-            let (scopes, token) = (Scopes::from_number(row.int(2)?), TokenId(row.int(3)?));
-            Ok((who, Some(token), scopes, row.int(4)? == FINE_GRAINED))
-        };
         let (found, bound) = match presented {
             Presented::Anonymous { bound } => {
-                (Some((Who::Anonymous, None, Scopes::NONE, false)), bound.clone())
+                (Some(Found::plain(Who::Anonymous, Scopes::NONE)), bound.clone())
             }
-            Presented::Operator => (Some((Who::Operator, None, Scopes::ALL, false)), None),
-            Presented::Worker => (Some((Who::Worker, None, Scopes::NONE, false)), None),
+            Presented::Operator => (Some(Found::plain(Who::Operator, Scopes::ALL)), None),
+            Presented::Worker => (Some(Found::plain(Who::Worker, Scopes::NONE)), None),
             Presented::ActingAs(id) => {
                 let values = [id.0.into(), USER.into()];
                 let found = self.row(&CALLER_BY_ACCOUNT, &values, |row| {
                     let who = Who::Account { id: AccountId(row.int(0)?), site_admin: row.int(1)? != 0 };
-                    Ok((who, None, Scopes::ALL, false))
+                    Ok(Found::plain(who, Scopes::ALL))
                 })?;
                 (found, None)
             }
             Presented::Token { hash, or } => {
-                let mut found = self.row(&CALLER_BY_HASH, &[Value::Bytes(hash), now.0.into()], account)?;
+                let mut found = self.caller_row(CallerKey::Hash(*hash), now)?;
                 if let (None, Some(hash)) = (&found, or) {
-                    found = self.row(&CALLER_BY_HASH, &[Value::Bytes(hash), now.0.into()], account)?;
+                    found = self.caller_row(CallerKey::Hash(*hash), now)?;
                 }
-                (found, None)
+                (found.as_deref().map(Found::by), None)
             }
             Presented::Bearer { token, bound } => {
-                let found = self.row(&CALLER_BY_TOKEN, &[token.0.into(), now.0.into()], account)?;
-                (found, Some(bound.clone()))
+                let found = self.caller_row(CallerKey::Token(*token), now)?;
+                (found.as_deref().map(Found::by), Some(bound.clone()))
             }
         };
-        let Some((who, token, scopes, fine_grained)) = found else { return Ok(None) };
+        let Some(Found { who, token, scopes, limits }) = found else { return Ok(None) };
         let caller = Caller::new(&self.brand, who, token, scopes, bound);
-        let Some(token) = token.filter(|_| fine_grained) else { return Ok(Some(caller)) };
-        let limits = self.rows(&LIMITS, &[token.0.into()], limit)?;
-        Ok(Some(caller.limited(&self.brand, limits)))
+        Ok(Some(match limits {
+            Some(limits) => caller.limited(&self.brand, limits),
+            None => caller,
+        }))
+    }
+
+    /// Who has a token that was not revoked and has not ended, and whose account is not suspended.
+    fn caller_row(&mut self, key: CallerKey, now: Micros) -> Result<Option<Arc<CallerRow>>, CatalogError> {
+        let found = self.recall(key, |tx, key| {
+            let found = match key {
+                CallerKey::Hash(hash) => {
+                    tx.row(&CALLER_BY_HASH, &[Value::Bytes(hash), now.0.into()], CallerRow::read)?
+                }
+                CallerKey::Token(token) => {
+                    tx.row(&CALLER_BY_TOKEN, &[token.0.into(), now.0.into()], CallerRow::read)?
+                }
+            };
+            let Some((mut row, fine_grained)) = found else { return Ok(None) };
+            if fine_grained {
+                row.limits = Some(tx.rows(&LIMITS, &[row.token.0.into()], |row| {
+                    limit(row.int_or_null(0)?, row.int_or_null(1)?, row.int(2)?)
+                })?);
+            }
+            Ok(Some(row))
+        })?;
+        // What is remembered may have ended since.
+        Ok(found.filter(|row| row.expires_at.is_none_or(|ends| ends > now.0)))
     }
 
     /// The facts about a package path. The same statements run whether there is such a package or not, so the
     /// work tells a stranger nothing.
     pub fn facts(&mut self, caller: &Caller<'tx>, path: &str) -> Result<PackageFacts<'tx>, CatalogError> {
-        let found = self.row(&PACKAGE, &[path.into(), account_of(caller)], package_and_role)?;
-        self.facts_about(caller, path, path, found)
+        self.remembered_facts(caller, path, false)
     }
 
     /// As [`ReadTx::facts`], for who only reads: a path that a package had before it was renamed leads to it. The
@@ -174,11 +194,29 @@ impl<'tx> ReadTx<'_, 'tx> {
         caller: &Caller<'tx>,
         path: &str,
     ) -> Result<PackageFacts<'tx>, CatalogError> {
-        let found = self.row(&PACKAGE_FOLLOWED, &[path.into(), account_of(caller)], |row| {
-            Ok((package_and_role(row)?, row.text(3)?))
+        self.remembered_facts(caller, path, true)
+    }
+
+    fn remembered_facts(
+        &mut self,
+        caller: &Caller<'tx>,
+        path: &str,
+        follow: bool,
+    ) -> Result<PackageFacts<'tx>, CatalogError> {
+        let account = number_of(caller);
+        let row = self.recall(FactsKey { account, path: path.into(), follow }, |tx, _| {
+            if follow {
+                let found = tx.row(&PACKAGE_FOLLOWED, &[path.into(), account.into()], |row| {
+                    Ok((package_and_role(row)?, row.text(3)?))
+                })?;
+                let (found, real) = found.map_or((None, None), |(found, real)| (Some(found), Some(real)));
+                return tx.facts_row(account, path, real.filter(|real| real != path), found).map(Some);
+            }
+            let found = tx.row(&PACKAGE, &[path.into(), account.into()], package_and_role)?;
+            tx.facts_row(account, path, None, found).map(Some)
         })?;
-        let (found, real) = found.map_or((None, path.to_owned()), |(found, real)| (Some(found), real));
-        self.facts_about(caller, path, &real, found)
+        let row = row.ok_or(CatalogError::Corrupt("facts"))?;
+        Ok(row.facts(&self.brand, caller, path))
     }
 
     /// The facts about the package that was deleted last at a path, not before `since`.
@@ -192,40 +230,27 @@ impl<'tx> ReadTx<'_, 'tx> {
             Ok((package_and_role(row)?, row.int(3)?))
         })?;
         let found = found.filter(|(_, deleted_at)| *deleted_at >= since.0).map(|(found, _)| found);
-        self.facts_about(caller, path, path, found)
+        let row = self.facts_row(number_of(caller), path, None, found)?;
+        Ok(row.facts(&self.brand, caller, path))
     }
 
-    fn facts_about(
+    fn facts_row(
         &mut self,
-        caller: &Caller<'tx>,
+        account: i64,
         path: &str,
-        real: &str,
-        found: Option<(PackageId, Visibility, Option<Role>)>,
-    ) -> Result<PackageFacts<'tx>, CatalogError> {
-        let namespace = real.split_once('/').map_or(real, |(namespace, _)| namespace);
-        let place = self.place(caller, namespace)?;
-        let granted = found.and_then(|(_, _, role)| role);
-        let package = found.map(|(id, visibility, _)| (id, visibility));
-        let mut given: Vec<Given> = place.robot.map(Given::Robot).into_iter().collect();
-        if caller.account().is_some() {
-            let id = package.map_or(-1, |(id, _)| id.0);
-            let roles = self.rows(&ROLES, &[id.into(), account_of(caller)], |row| {
-                let (id, role) = (row.int(1)?, row.int(2)?);
-                Ok(match row.int(0)? {
-                    1 => Role::from_number(role).map(|role| Given::Team(TeamId(id), role)),
-                    _ => RepositoryRole::from_number(role)
-                        .map(|role| Given::Repository(RepositoryId(id), role)),
-                })
+        real: Option<String>,
+        found: Option<PackageAndRole>,
+    ) -> Result<FactsRow, CatalogError> {
+        let place = self.place(account, namespace_of(real.as_deref().unwrap_or(path)))?;
+        let mut given = Vec::new();
+        if account != NOBODY {
+            let id = found.map_or(-1, |(id, ..)| id.0);
+            let roles = self.rows(&ROLES, &[id.into(), account.into()], |row| {
+                Ok(given_by(row.int(0)?, row.int(1)?, row.int(2)?))
             })?;
             given.extend(roles.into_iter().flatten());
         }
-        let (brand, standing) = (&self.brand, place.standing);
-        let facts = PackageFacts::new(brand, caller, path, place.account, standing, package, granted);
-        let facts = facts.given(brand, given);
-        Ok(match place.policy {
-            Some(policy) => facts.under(brand, policy),
-            None => facts,
-        })
+        Ok(FactsRow { real, place, found, given })
     }
 
     /// The facts about an account that owns things.
@@ -234,7 +259,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         caller: &Caller<'tx>,
         name: &str,
     ) -> Result<NamespaceFacts<'tx>, CatalogError> {
-        let place = self.place(caller, name)?;
+        let place = self.place(number_of(caller), name)?;
         Ok(NamespaceFacts::new(
             &self.brand,
             caller,
@@ -246,67 +271,195 @@ impl<'tx> ReadTx<'_, 'tx> {
         ))
     }
 
-    fn place(&mut self, caller: &Caller<'tx>, namespace: &str) -> Result<Place, CatalogError> {
-        let found = self.row(&NAMESPACE, &[namespace.into(), account_of(caller)], |row| {
-            let account = AccountId(row.int(0)?);
-            let robot = row.int_or_null(8)?;
-            let standing = match (row.int_or_null(1)?, robot) {
-                // A robot owns nothing, what bears its own name included.
-                _ if Some(account) == caller.account() && row.int(2)? != ROBOT => Standing::Owner,
-                (Some(0), _) => Standing::Member,
-                (Some(_), _) => Standing::Owner,
-                (None, Some(_)) => Standing::Robot,
-                (None, None) => Standing::Stranger,
-            };
-            let organization = row.int(2)? == ORGANIZATION;
-            let default = row.int_or_null(6)?;
-            let set = |column| Ok::<_, CatalogError>(row.int_or_null(column)?.is_none_or(|flag| flag != 0));
-            let policy = Policy {
-                private: set(3)?,
-                internal: set(4)?,
-                public: set(5)?,
-                default: default.and_then(Visibility::from_number).unwrap_or(Visibility::Private),
-            };
-            Ok(Place {
-                account: Some(account),
-                standing,
-                policy: organization.then_some(policy),
-                robot: row.int_or_null(9)?.and_then(Role::from_number),
-                members_create_repositories: set(7)?,
-            })
+    fn place(&mut self, account: i64, namespace: &str) -> Result<Place, CatalogError> {
+        let found = self.row(&NAMESPACE, &[namespace.into(), account.into()], |row| {
+            let mut columns = [None; Place::COLUMNS];
+            for (at, column) in columns.iter_mut().enumerate() {
+                *column = row.int_or_null(at)?;
+            }
+            Place::of(account, columns)
         })?;
-        Ok(found.unwrap_or(Place {
-            account: None,
-            standing: Standing::Stranger,
-            policy: None,
-            robot: None,
-            members_create_repositories: false,
-        }))
+        Ok(found.unwrap_or(Place::NOWHERE))
     }
 }
 
-/// A namespace as its caller stands to it.
-struct Place {
-    account: Option<AccountId>,
+/// Who somebody is, before it has a brand.
+struct Found {
+    who: Who,
+    token: Option<TokenId>,
+    scopes: Scopes,
+    limits: Option<Vec<Limit>>,
+}
+
+impl Found {
+    fn plain(who: Who, scopes: Scopes) -> Self {
+        Found { who, token: None, scopes, limits: None }
+    }
+
+    fn by(row: &CallerRow) -> Self {
+        let who = Who::Account { id: row.account, site_admin: row.site_admin };
+        Found { who, token: Some(row.token), scopes: row.scopes, limits: row.limits.clone() }
+    }
+}
+
+/// Whose a token is, and what it may at most do.
+#[derive(Clone, Debug)]
+pub(crate) struct CallerRow {
+    pub(crate) account: AccountId,
+    pub(crate) site_admin: bool,
+    pub(crate) scopes: Scopes,
+    pub(crate) token: TokenId,
+    pub(crate) expires_at: Option<i64>,
+    /// Of a fine-grained token.
+    pub(crate) limits: Option<Vec<Limit>>,
+}
+
+impl CallerRow {
+    /// With whether it is a fine-grained token, whose limits are rows of their own.
+    fn read(row: &Row<'_>) -> Result<(CallerRow, bool), CatalogError> {
+        let columns = [row.int(0)?, row.int(1)?, row.int(2)?, row.int(3)?, row.int(4)?];
+        Ok(CallerRow::of(columns, row.int_or_null(5)?))
+    }
+
+    /// From the columns of [`CALLER_BY_TOKEN`].
+    pub(crate) fn of(
+        [account, site_admin, scopes, token, kind]: [i64; 5],
+        expires_at: Option<i64>,
+    ) -> (CallerRow, bool) {
+        let row = CallerRow {
+            account: AccountId(account),
+            site_admin: site_admin != 0,
+            scopes: Scopes::from_number(scopes),
+            token: TokenId(token),
+            expires_at,
+            limits: None,
+        };
+        (row, kind == FINE_GRAINED)
+    }
+}
+
+/// A package, its visibility, and the role by name of who asks.
+pub(crate) type PackageAndRole = (PackageId, Visibility, Option<Role>);
+
+/// What is known about an account and a path.
+#[derive(Debug)]
+pub(crate) struct FactsRow {
+    /// Where the package is, when the path led elsewhere.
+    pub(crate) real: Option<String>,
+    pub(crate) place: Place,
+    pub(crate) found: Option<PackageAndRole>,
+    /// Roles through teams and the linked repository.
+    pub(crate) given: Vec<Given>,
+}
+
+impl FactsRow {
+    fn facts<'tx>(&self, brand: &Brand<'tx>, caller: &Caller<'tx>, path: &str) -> PackageFacts<'tx> {
+        let Place { account, standing, policy, robot, .. } = self.place;
+        let granted = self.found.and_then(|(_, _, role)| role);
+        let package = self.found.map(|(id, visibility, _)| (id, visibility));
+        let facts = PackageFacts::new(brand, caller, path, account, standing, package, granted);
+        let facts = facts.given(brand, robot.map(Given::Robot).into_iter().chain(self.given.iter().copied()));
+        match policy {
+            Some(policy) => facts.under(brand, policy),
+            None => facts,
+        }
+    }
+}
+
+/// A namespace as an account stands to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) account: Option<AccountId>,
     standing: Standing,
     policy: Option<Policy>,
     robot: Option<Role>,
     members_create_repositories: bool,
 }
 
-/// Who is no account has this number, which no row has.
+impl Place {
+    /// Those of [`NAMESPACE`].
+    pub(crate) const COLUMNS: usize = 10;
+
+    pub(crate) const NOWHERE: Place = Place {
+        account: None,
+        standing: Standing::Stranger,
+        policy: None,
+        robot: None,
+        members_create_repositories: false,
+    };
+
+    /// From the columns of [`NAMESPACE`], for an account.
+    pub(crate) fn of(by: i64, columns: [Option<i64>; Place::COLUMNS]) -> Result<Place, CatalogError> {
+        let [id, owner, kind, private, internal, public, default, members_create, robot, role] = columns;
+        let (id, kind) = (id.ok_or(CatalogError::Corrupt("number"))?, kind.unwrap_or(USER));
+        let standing = match (owner, robot) {
+            // A robot owns nothing, what bears its own name included.
+            _ if id == by && kind != ROBOT => Standing::Owner,
+            (Some(0), _) => Standing::Member,
+            (Some(_), _) => Standing::Owner,
+            (None, Some(_)) => Standing::Robot,
+            (None, None) => Standing::Stranger,
+        };
+        let set = |column: Option<i64>| column.is_none_or(|flag| flag != 0);
+        let policy = Policy {
+            private: set(private),
+            internal: set(internal),
+            public: set(public),
+            default: default.and_then(Visibility::from_number).unwrap_or(Visibility::Private),
+        };
+        Ok(Place {
+            account: Some(AccountId(id)),
+            standing,
+            policy: (kind == ORGANIZATION).then_some(policy),
+            robot: role.and_then(Role::from_number),
+            members_create_repositories: set(members_create),
+        })
+    }
+}
+
+/// The number of who is no account, which no row has.
+pub(crate) const NOBODY: i64 = -1;
+
+fn number_of(caller: &Caller<'_>) -> i64 {
+    caller.account().map_or(NOBODY, |id| id.0)
+}
+
+/// The number of an account as a parameter.
 pub(crate) fn account_of(caller: &Caller<'_>) -> Value<'static> {
-    Value::Int(caller.account().map_or(-1, |id| id.0))
+    Value::Int(number_of(caller))
 }
 
-fn package_and_role(row: &Row<'_>) -> Result<(PackageId, Visibility, Option<Role>), CatalogError> {
-    let visibility = Visibility::from_number(row.int(1)?).ok_or(CatalogError::Corrupt("visibility"))?;
-    Ok((PackageId(row.int(0)?), visibility, row.int_or_null(2)?.and_then(Role::from_number)))
+/// The first part of a path.
+pub(crate) fn namespace_of(path: &str) -> &str {
+    path.split_once('/').map_or(path, |(namespace, _)| namespace)
 }
 
-fn limit(row: &Row<'_>) -> Result<Limit, CatalogError> {
-    let role = Role::from_number(row.int(2)?).ok_or(CatalogError::Corrupt("role of a token"))?;
-    let chosen = match (row.int_or_null(0)?, row.int_or_null(1)?) {
+fn package_and_role(row: &Row<'_>) -> Result<PackageAndRole, CatalogError> {
+    package_of(row.int(0)?, row.int(1)?, row.int_or_null(2)?)
+}
+
+/// From the columns of [`PACKAGE`].
+pub(crate) fn package_of(
+    id: i64,
+    visibility: i64,
+    role: Option<i64>,
+) -> Result<PackageAndRole, CatalogError> {
+    let visibility = Visibility::from_number(visibility).ok_or(CatalogError::Corrupt("visibility"))?;
+    Ok((PackageId(id), visibility, role.and_then(Role::from_number)))
+}
+
+/// From the columns of [`ROLES`].
+pub(crate) fn given_by(through: i64, id: i64, role: i64) -> Option<Given> {
+    match through {
+        1 => Role::from_number(role).map(|role| Given::Team(TeamId(id), role)),
+        _ => RepositoryRole::from_number(role).map(|role| Given::Repository(RepositoryId(id), role)),
+    }
+}
+
+/// From the columns of [`LIMITS`].
+pub(crate) fn limit(owner: Option<i64>, package: Option<i64>, role: i64) -> Result<Limit, CatalogError> {
+    let role = Role::from_number(role).ok_or(CatalogError::Corrupt("role of a token"))?;
+    let chosen = match (owner, package) {
         (Some(owner), None) => Chosen::Owner(AccountId(owner)),
         (None, Some(package)) => Chosen::Package(PackageId(package)),
         _ => return Err(CatalogError::Corrupt("limit of a token")),

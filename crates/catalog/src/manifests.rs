@@ -3,7 +3,9 @@
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::tags::about_the_same;
+use crate::warm::ManifestKey;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
+use bytes::Bytes;
 use packhouse_access::{
     Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId,
 };
@@ -23,7 +25,7 @@ pub struct NewManifest {
 }
 
 /// A manifest in a package.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestRow {
     /// The version that holds it.
     pub version: VersionId,
@@ -34,9 +36,9 @@ pub struct ManifestRow {
     /// Bytes.
     pub size: u64,
     /// The bytes, unless only the rest was asked for.
-    pub payload: Vec<u8>,
-    /// Until when retention rules leave it ([`WriteTx::pin_version`]), if only the rest was asked for.
-    pub pinned_until: Option<Micros>,
+    pub payload: Bytes,
+    /// Until when retention rules leave it ([`WriteTx::pin_version`]).
+    pub pinned_until: Micros,
 }
 
 /// What a push of a manifest did.
@@ -62,12 +64,12 @@ const TRIES_MAX: u32 = 4;
 
 statement!(
     MANIFEST_BY_DIGEST,
-    "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM versions v JOIN manifests m ON m.id = v.manifest_id
+    "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until, m.payload FROM versions v JOIN manifests m ON m.id = v.manifest_id
      WHERE v.package_id = $1 AND v.digest = $2 AND v.deleted_at IS NULL AND m.damaged_at IS NULL"
 );
 statement!(
     MANIFEST_BY_TAG,
-    "SELECT v.id, m.digest, m.media_type, m.size, m.payload FROM tags t
+    "SELECT v.id, m.digest, m.media_type, m.size, v.pinned_until, m.payload FROM tags t
      JOIN versions v ON v.id = t.version_id JOIN manifests m ON m.id = v.manifest_id
      WHERE t.package_id = $1 AND t.name = $2 AND t.valid_to IS NULL AND v.deleted_at IS NULL
        AND m.damaged_at IS NULL"
@@ -166,17 +168,13 @@ fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
         digest: row.digest(1)?,
         media_type: row.text(2)?,
         size: row.size(3)?,
-        payload: Vec::new(),
-        pinned_until: None,
+        payload: Bytes::new(),
+        pinned_until: Micros(row.int(4)?),
     })
 }
 
-fn pinned(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
-    Ok(ManifestRow { pinned_until: Some(Micros(row.int(4)?)), ..head(row)? })
-}
-
 fn whole(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
-    Ok(ManifestRow { payload: row.bytes(4)?, ..head(row)? })
+    Ok(ManifestRow { payload: row.bytes(5)?.into(), ..head(row)? })
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
@@ -186,28 +184,59 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Pull>,
         reference: &Reference,
     ) -> Result<Option<ManifestRow>, CatalogError> {
-        let package = Value::Int(may.package().0);
-        match reference {
+        let found = self
+            .recall((may.package(), reference.clone()), |tx, (package, reference): &ManifestKey| {
+                tx.whole_manifest(*package, reference)
+            })?;
+        let Some(found) = found else { return Ok(None) };
+        let mut row = ManifestRow::clone(&found);
+        if let Some(payload) = self.payload_apart(&row.digest)? {
+            row.payload = payload;
+        }
+        Ok(Some(row))
+    }
+
+    fn whole_manifest(
+        &mut self,
+        package: PackageId,
+        reference: &Reference,
+    ) -> Result<Option<ManifestRow>, CatalogError> {
+        let package = Value::Int(package.0);
+        let found = match reference {
             Reference::Tag(tag) => self.row(&MANIFEST_BY_TAG, &[package, tag.as_str().into()], whole),
             Reference::Digest(digest) => {
                 self.row(&MANIFEST_BY_DIGEST, &[package, (&digest.to_bytes()).into()], whole)
             }
+        }?;
+        if let (Some(found), Some(warm)) = (&found, self.connection()?.payloads()) {
+            warm.keep_payload(&found.digest, &found.payload);
         }
+        Ok(found)
     }
 
-    /// As [`ReadTx::manifest`], without the bytes.
+    /// As [`ReadTx::manifest`], for who needs no bytes: they may be missing.
     pub fn manifest_head(
         &mut self,
         may: &Granted<'tx, Pull>,
         reference: &Reference,
     ) -> Result<Option<ManifestRow>, CatalogError> {
-        let package = Value::Int(may.package().0);
-        match reference {
-            Reference::Tag(tag) => self.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], pinned),
-            Reference::Digest(digest) => {
-                self.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], pinned)
-            }
-        }
+        let found =
+            self.recall((may.package(), reference.clone()), |tx, (package, reference): &ManifestKey| {
+                // Where it is remembered, the next one asks for the bytes.
+                if tx.connection()?.learning().is_some() {
+                    return tx.whole_manifest(*package, reference);
+                }
+                let package = Value::Int(package.0);
+                match reference {
+                    Reference::Tag(tag) => {
+                        tx.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], head)
+                    }
+                    Reference::Digest(digest) => {
+                        tx.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], head)
+                    }
+                }
+            })?;
+        Ok(found.map(|found| ManifestRow::clone(&found)))
     }
 }
 

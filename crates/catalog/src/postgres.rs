@@ -7,10 +7,12 @@
 use crate::catalog::{Job, Kind};
 use crate::connection::{Connection, Failure, Observer};
 use crate::sqlite::spawn;
+use crate::warm::Warm;
 use crate::{CatalogError, schema};
 use ::postgres::{Client, Config, NoTls};
 use crossbeam_channel::Receiver;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,6 +40,7 @@ pub(crate) fn start(
     alone: bool,
     connections: usize,
     observer: Option<&Observer>,
+    warm: &Arc<Warm>,
     work: &Receiver<Box<dyn Job>>,
 ) -> Result<(), CatalogError> {
     let config = Config::from_str(url).map_err(CatalogError::Address)?;
@@ -50,12 +53,14 @@ pub(crate) fn start(
     let mut first = Some(first);
     for number in 0..connections {
         // The session that holds the advisory lock is one of the workers': it lives as long as they do.
-        let connection = match first.take() {
+        let mut connection = match first.take() {
             Some(connection) => connection,
             None => Connection::postgres(connect(&config)?, observer.cloned()),
         };
+        connection.keep_payloads_in(warm);
         let alone = alone && number == 0;
-        let mut worker = Worker { config: config.clone(), observer: observer.cloned(), connection, alone };
+        let (config, observer, warm) = (config.clone(), observer.cloned(), Arc::clone(warm));
+        let mut worker = Worker { config, observer, warm, connection, alone };
         let work = work.clone();
         spawn(format!("catalog-{number}"), move || {
             while let Ok(mut job) = work.recv() {
@@ -119,6 +124,7 @@ fn wait_to_be_alone(client: &mut Client) -> Result<bool, CatalogError> {
 struct Worker {
     config: Config,
     observer: Option<Observer>,
+    warm: Arc<Warm>,
     connection: Connection,
     /// Whether its session is the one that holds the advisory lock.
     alone: bool,
@@ -143,6 +149,11 @@ impl Worker {
     fn once(&mut self, job: &mut dyn Job) -> Option<Failure> {
         self.connection.take_failure();
         let begin = match job.kind() {
+            // One statement, which is a transaction by itself.
+            Kind::Glance => {
+                job.run(&mut self.connection);
+                return self.connection.take_failure();
+            }
             Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Kind::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
         };
@@ -201,6 +212,7 @@ impl Worker {
             tracing::error!("another session holds this database; make sure that no second server uses it");
         }
         self.connection = Connection::postgres(client, self.observer.clone());
+        self.connection.keep_payloads_in(&self.warm);
         Ok(())
     }
 }

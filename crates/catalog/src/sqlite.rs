@@ -11,11 +11,13 @@
 
 use crate::catalog::Job;
 use crate::connection::{Connection, Doubt, Observer};
+use crate::warm::Warm;
 use crate::{CatalogError, schema};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::OpenFlags;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ pub(crate) fn start(
     path: &Path,
     readers: usize,
     observer: Option<&Observer>,
+    warm: &Arc<Warm>,
     reads: &Receiver<Box<dyn Job>>,
     writes: Receiver<Box<dyn Job>>,
 ) -> Result<(), CatalogError> {
@@ -35,6 +38,7 @@ pub(crate) fn start(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut writer = open(path, observer, &doubt, flags)?;
     schema::migrate(&mut writer, schema::Dialect::Sqlite)?;
+    writer.watch(warm)?;
     // The file's name is on disk only when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(CatalogError::Folder)?;
@@ -43,6 +47,7 @@ pub(crate) fn start(
     let (reading, readers_end) = crossbeam_channel::bounded::<()>(0);
     for number in 0..readers {
         let mut reader = open(path, observer, &doubt, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reader.learn_in(warm);
         let (reads, reading) = (reads.clone(), reading.clone());
         spawn(format!("catalog-read-{number}"), move || {
             while let Ok(job) = reads.recv() {
@@ -121,6 +126,7 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
 }
 
 fn read(connection: &mut Connection, mut job: Box<dyn Job>) {
+    connection.note_time();
     match connection.batch("begin", "BEGIN") {
         Ok(()) => {
             job.run(connection);
@@ -144,6 +150,8 @@ fn write(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
         }
         settled(connection);
     }
+    // Whoever is answered below, and asks again, is not answered by what was before.
+    connection.publish_changes();
     for job in batch {
         job.answer();
     }

@@ -7,12 +7,15 @@
 use crate::catalog::{Job, Kind};
 use crate::connection::{Connection, Doubt};
 use crate::sqlite::keeps;
+use crate::warm::{BYTES_DEFAULT, Warm};
 use crate::{Catalog, CatalogError, schema};
 use crossbeam_channel::Receiver;
+use std::sync::Arc;
 
 /// A SQLite catalog whose transactions are run by whoever has this.
 pub struct Stepped {
     connection: Connection,
+    warm: Arc<Warm>,
 }
 
 /// The other end of one process's catalog. Dropped, that process is told that its catalog is closed.
@@ -62,13 +65,21 @@ impl Stepped {
         let mut connection = Connection::sqlite(connection, None, Doubt::default());
         connection.batch("pragmas", "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")?;
         schema::migrate(&mut connection, schema::Dialect::Sqlite)?;
-        Ok(Stepped { connection })
+        let warm = Arc::new(Warm::new(BYTES_DEFAULT, true));
+        connection.watch(&warm)?;
+        Ok(Stepped { connection, warm })
     }
 
-    /// A catalog for one process, and its other end.
-    pub fn door() -> (Catalog, Door) {
-        let (catalog, jobs) = Catalog::queued();
+    /// A catalog for one process, and its other end. What processes remember they remember together: the changes of all
+    /// are made here.
+    pub fn door(&self) -> (Catalog, Door) {
+        let (catalog, jobs) = Catalog::queued(&self.warm);
         (catalog, Door(jobs))
+    }
+
+    /// The database was changed from outside, or was put back.
+    pub fn forget(&self) {
+        self.warm.stamps().publish_all();
     }
 
     /// The database itself, for who looks at it from outside.
@@ -98,12 +109,20 @@ impl Stepped {
             job.fail(error);
             return false;
         }
-        let kept = keeps(&mut self.connection, job) && job.kind() == Kind::Write && keep;
+        // What only reads is remembered; between its steps nobody changes anything.
+        if job.kind() == Kind::Read {
+            self.connection.learn_in(&self.warm);
+            self.connection.note_time();
+        }
+        let kept = keeps(&mut self.connection, job);
+        self.connection.learn_no_more();
+        let kept = kept && job.kind() == Kind::Write && keep;
         let end = if kept { "RELEASE step" } else { "ROLLBACK TO step; RELEASE step" };
         if let Err(error) = self.connection.batch("end of savepoint", end) {
             job.fail(error);
             return false;
         }
+        self.connection.publish_changes();
         kept
     }
 }

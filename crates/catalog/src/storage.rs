@@ -191,11 +191,21 @@ impl<'tx> ReadTx<'_, 'tx> {
         })
     }
 
+    /// As [`ReadTx::limits_of`], for who pulls.
+    pub(crate) fn remembered_limits(&mut self, owner: AccountId) -> Result<Option<Allowed>, CatalogError> {
+        let found = self.recall(owner, |tx, owner| Ok(Some(OwnerLimits(tx.limits_of(*owner)?))))?;
+        Ok(found.and_then(|found| found.0.clone()))
+    }
+
     /// The limits of an account; none before the first start that has plans.
     pub(crate) fn limits_of(&mut self, owner: AccountId) -> Result<Option<Allowed>, CatalogError> {
         self.row(&PLAN_LIMITS, &[owner.0.into()], allowed)
     }
 }
+
+/// The limits of an account, if there are plans.
+#[derive(Debug)]
+pub(crate) struct OwnerLimits(pub(crate) Option<Allowed>);
 
 fn allowed(row: &Row<'_>) -> Result<Allowed, CatalogError> {
     Ok(Allowed { account: row.text(0)?, plan: row.text(1)?, limits: limits(row, 2)? })

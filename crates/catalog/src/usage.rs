@@ -127,7 +127,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Pull>,
         month: i64,
     ) -> Result<Option<TransferRoom>, CatalogError> {
-        let allowed = self.limits_of(may.owner())?;
+        let allowed = self.remembered_limits(may.owner())?;
         let Some(allowed) = allowed.filter(|allowed| allowed.limits.limits_transfer()) else {
             return Ok(None);
         };

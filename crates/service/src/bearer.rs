@@ -9,7 +9,10 @@ use crate::Fault;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use packhouse_access::{Actions, Bound, TokenId};
 use packhouse_catalog::{Micros, Presented, SigningKey};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The `service` of every challenge, and the audience of every token.
 pub const SERVICE_NAME: &str = "packhouse";
@@ -44,8 +47,41 @@ struct Access {
     actions: Vec<String>,
 }
 
-/// The keys, the newest first.
-pub(crate) struct Keys(Vec<Key>);
+/// The keys, the newest first, and the tokens that were checked with them lately.
+pub(crate) struct Keys {
+    keys: Vec<Key>,
+    /// By the whole token: a signature that was right once is right for as long as there are these keys. What the token
+    /// says of time is looked at each time, and all else is read in the transaction that it is for.
+    checked: Cache<Box<str>, Arc<Checked>, Length>,
+}
+
+/// Bytes of tokens that are remembered as checked.
+const CHECKED_BYTES: u64 = 4 << 20;
+/// What one takes beside its text, about.
+const CHECKED_EXTRA_BYTES: u64 = 300;
+
+/// A token whose signature is right.
+struct Checked {
+    presented: Presented,
+    nbf: i64,
+    exp: i64,
+}
+
+#[derive(Clone)]
+struct Length;
+
+impl Weighter<Box<str>, Arc<Checked>> for Length {
+    fn weight(&self, token: &Box<str>, _: &Arc<Checked>) -> u64 {
+        // What it says is about as long as it is.
+        CHECKED_EXTRA_BYTES + 2 * token.len() as u64
+    }
+}
+
+/// Whether the time of a token has come and not gone.
+fn is_now(nbf: i64, exp: i64, now: Micros) -> bool {
+    let now = now.0 / 1_000_000;
+    nbf <= now.saturating_add(LEEWAY_SECONDS.cast_signed()) && now < exp
+}
 
 struct Key {
     name: String,
@@ -65,7 +101,9 @@ impl Keys {
             sign: EncodingKey::from_secret(&key.private_key),
             check: DecodingKey::from_secret(&key.private_key),
         };
-        Keys(keys.iter().map(key).collect())
+        let items = usize::try_from(CHECKED_BYTES / 1024).unwrap_or(1024);
+        let checked = Cache::with_weighter(items, CHECKED_BYTES, Length);
+        Keys { keys: keys.iter().map(key).collect(), checked }
     }
 
     /// Signs a token that carries `bound`, for the holder of a personal access token or for nobody.
@@ -102,7 +140,7 @@ impl Keys {
         now: Micros,
         seconds: u64,
     ) -> Result<String, Fault> {
-        let key = self.0.first().ok_or(Fault::Ended)?;
+        let key = self.keys.first().ok_or(Fault::Ended)?;
         let iat = now.0 / 1_000_000;
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -120,6 +158,9 @@ impl Keys {
 
     /// What a bearer token presents, if it is one of ours and its time has come and not gone.
     pub(crate) fn verify(&self, token: &str, now: Micros) -> Option<Presented> {
+        if let Some(checked) = self.checked.get(token) {
+            return is_now(checked.nbf, checked.exp, now).then(|| checked.presented.clone());
+        }
         let claims = self.decode(token, SERVICE_NAME, now)?;
         let packages = claims.access.iter().filter(|access| access.kind == "repository").map(|access| {
             let actions = access.actions.iter().map(|name| Actions::from_name(name));
@@ -128,10 +169,13 @@ impl Keys {
         let catalog =
             claims.access.iter().any(|access| access.kind == "registry" && access.name == "catalog");
         let bound = Bound { packages: packages.collect(), catalog };
-        Some(match claims.token {
+        let presented = match claims.token {
             Some(token) => Presented::Bearer { token: TokenId(token), bound },
             None => Presented::Anonymous { bound: Some(bound) },
-        })
+        };
+        let checked = Checked { presented: presented.clone(), nbf: claims.nbf, exp: claims.exp };
+        self.checked.insert(token.into(), Arc::new(checked));
+        Some(presented)
     }
 
     /// The personal access token behind a refresh token.
@@ -142,7 +186,7 @@ impl Keys {
     fn decode(&self, token: &str, audience: &str, now: Micros) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let name = header.kid.as_deref()?;
-        let key = self.0.iter().find(|key| key.name == name)?;
+        let key = self.keys.iter().find(|key| key.name == name)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[audience]);
         validation.set_issuer(&[ISSUER]);
@@ -151,8 +195,6 @@ impl Keys {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.check, &validation).ok()?.claims;
-        let now = now.0 / 1_000_000;
-        let leeway = LEEWAY_SECONDS.cast_signed();
-        (claims.nbf <= now.saturating_add(leeway) && now < claims.exp).then_some(claims)
+        is_now(claims.nbf, claims.exp, now).then_some(claims)
     }
 }

@@ -100,7 +100,7 @@ impl Service {
         }
         let (now, limits) = (self.clock.now(), std::sync::Arc::clone(&self.limits));
         self.catalog
-            .read(move |tx| {
+            .read_remembered(move |tx| {
                 let caller = caller::<ListError>(tx, &presented, now)?;
                 if let Some(token) = caller.token() {
                     limits.note_use(token, now);

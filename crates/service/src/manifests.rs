@@ -42,7 +42,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.catalog
-            .read(move |tx| {
+            .read_remembered(move |tx| {
                 let caller = caller::<PushError>(tx, &presented, now)?;
                 let facts = tx.facts(&caller, name.as_str())?;
                 if facts.exists() {

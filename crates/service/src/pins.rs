@@ -6,11 +6,11 @@
 
 use crate::access::{caller, read_facts};
 use crate::identity::Shown;
-use crate::pulls::found;
+use crate::pulls::{ask, found};
 use crate::usage::month_of;
 use crate::{BlobFound, ManifestFound, PullError, Service};
 use packhouse_access::{Pull, Push, decide};
-use packhouse_catalog::{Micros, Presented, WriteTx};
+use packhouse_catalog::{Asked, Micros, Presented, WriteTx};
 use packhouse_oci::{Digest, PackageName, Reference};
 
 impl Service {
@@ -24,9 +24,10 @@ impl Service {
         let presented = self.presented(shown)?;
         let (path, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         let (asker, fresh) = (presented.clone(), self.pinned_for_half());
+        let ask = ask(&presented, name, || Asked::Blob(digest), follow, now);
         let (found, stale) = self
             .catalog
-            .read(move |tx| {
+            .glance(ask, move |tx| {
                 let caller = caller::<PullError>(tx, &asker, now)?;
                 let facts = read_facts(tx, &caller, path.as_str(), follow)?;
                 let may = decide::<Pull>(&facts)?;
@@ -57,15 +58,16 @@ impl Service {
         let (path, asked, now) = (name.clone(), reference.clone(), self.clock.now());
         let (asker, fresh, follow) =
             (presented.clone(), self.pinned_for_half(), self.settings.redirect_renamed);
+        let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
         let (row, stale) = self
             .catalog
-            .read(move |tx| {
+            .glance(ask, move |tx| {
                 let caller = caller::<PullError>(tx, &asker, now)?;
                 let facts = read_facts(tx, &caller, path.as_str(), follow)?;
                 let may = decide::<Pull>(&facts)?;
                 let row = tx.manifest_head(&may, &asked)?;
                 let row = row.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
-                let stale = row.pinned_until.is_some_and(|until| until < fresh);
+                let stale = row.pinned_until < fresh;
                 Ok::<_, PullError>((row, stale && decide::<Push>(&facts).is_ok()))
             })
             .await?;

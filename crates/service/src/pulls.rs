@@ -7,7 +7,7 @@ use crate::usage::month_of;
 use crate::{Denied, PullError, Service};
 use packhouse_access::{AccountId, Bytes};
 use packhouse_blobs::Reader;
-use packhouse_catalog::{ManifestRow, ReadableBlob, TransferRoom};
+use packhouse_catalog::{Ask, Asked, ManifestRow, Micros, Presented, ReadableBlob, TransferRoom};
 use packhouse_oci::{Digest, MediaType, PackageName, Reference};
 
 /// A manifest that was found.
@@ -19,8 +19,8 @@ pub struct ManifestFound {
     pub media_type: MediaType,
     /// Bytes.
     pub size: u64,
-    /// The bytes as they were pushed; empty when only the rest was asked for.
-    pub payload: Vec<u8>,
+    /// The bytes as they were pushed; may be empty when only the rest was asked for.
+    pub payload: bytes::Bytes,
 }
 
 /// A blob that was found, and may be read by who asked.
@@ -44,6 +44,17 @@ impl BlobFound {
     }
 }
 
+/// What a pull asks the catalog; made only where it is needed.
+pub(crate) fn ask(
+    presented: &Presented,
+    name: &PackageName,
+    asked: impl FnOnce() -> Asked,
+    follow: bool,
+    now: Micros,
+) -> impl FnOnce() -> Ask {
+    move || Ask { presented: presented.clone(), name: name.clone(), follow, asked: asked(), now }
+}
+
 pub(crate) fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
     Ok(ManifestFound {
         digest: row.digest,
@@ -62,12 +73,13 @@ impl Service {
         reference: &Reference,
     ) -> Result<ManifestFound, PullError> {
         let presented = self.presented(shown)?;
-        let (name, asked, now) = (name.clone(), reference.clone(), self.clock.now());
-        let follow = self.settings.redirect_renamed;
+        let (now, follow) = (self.clock.now(), self.settings.redirect_renamed);
+        let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
+        let (asker, path, asked) = (presented.clone(), name.clone(), reference.clone());
         let (package, row) = self
             .catalog
-            .read(move |tx| {
-                let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
+            .glance(ask, move |tx| {
+                let may = may_pull::<PullError>(tx, &asker, &path, follow, now)?;
                 let row =
                     tx.manifest(&may, &asked)?.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
                 Ok::<_, PullError>((may.package(), row))
@@ -85,10 +97,12 @@ impl Service {
         digest: Digest,
     ) -> Result<BlobFound, PullError> {
         let presented = self.presented(shown)?;
-        let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
+        let (now, follow) = (self.clock.now(), self.settings.redirect_renamed);
+        let ask = ask(&presented, name, || Asked::Blob(digest), follow, now);
+        let (asker, path) = (presented.clone(), name.clone());
         self.catalog
-            .read(move |tx| {
-                let may = may_pull::<PullError>(tx, &presented, &name, follow, now)?;
+            .glance(ask, move |tx| {
+                let may = may_pull::<PullError>(tx, &asker, &path, follow, now)?;
                 let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
                 let room = tx.transfer_room(&may, month_of(now))?;
                 Ok(BlobFound { blob, owner: may.owner(), public: may.is_public(), room })

@@ -73,7 +73,7 @@ impl Service {
         let (scopes, follow) = (request.scopes, self.settings.redirect_renamed);
         let (token, bound) = self
             .catalog
-            .read(move |tx| {
+            .read_remembered(move |tx| {
                 let caller = caller::<TokenError>(tx, &presented, now)?.unbound();
                 let bound = granted(tx, &caller, &scopes, follow)?;
                 Ok::<(Option<TokenId>, Bound), TokenError>((caller.token(), bound))
@@ -99,22 +99,22 @@ fn granted<'tx>(
     scopes: &[ScopeAsked],
     follow: bool,
 ) -> Result<Bound, TokenError> {
-    let mut bound = Bound::default();
+    let (mut packages, mut catalog) = (Vec::new(), false);
     for scope in scopes {
         match scope {
-            ScopeAsked::Catalog => bound.catalog |= decide_list(caller).is_ok(),
+            ScopeAsked::Catalog => catalog |= decide_list(caller).is_ok(),
             ScopeAsked::Package(name, asked) => {
                 // Both always: a path that leads elsewhere, a private package and none at all take the same work.
                 let facts = tx.facts(caller, name.as_str())?;
                 let followed = read_facts(tx, caller, name.as_str(), follow)?;
                 let granted = actions(&facts, &followed, caller.scopes(), *asked);
                 if !granted.is_empty() {
-                    bound.packages.push((name.as_str().to_owned(), granted));
+                    packages.push((name.as_str().to_owned(), granted));
                 }
             }
         }
     }
-    Ok(bound)
+    Ok(Bound { packages: packages.into(), catalog })
 }
 
 fn actions(facts: &PackageFacts<'_>, followed: &PackageFacts<'_>, scopes: Scopes, asked: Actions) -> Actions {

@@ -93,7 +93,10 @@ impl Ask {
 
     /// Through a bearer token that carries these actions on some path.
     pub(crate) fn bearing_on(self, path: &str, actions: Actions) -> Ask {
-        Ask { bound: Some(Bound { packages: vec![(path.to_owned(), actions)], catalog: false }), ..self }
+        Ask {
+            bound: Some(Bound { packages: vec![(path.to_owned(), actions)].into(), catalog: false }),
+            ..self
+        }
     }
 
     fn facts<R>(&self, then: impl for<'tx> FnOnce(PackageFacts<'tx>) -> R) -> R {

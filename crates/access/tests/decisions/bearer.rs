@@ -51,7 +51,7 @@ fn a_bearer_token_for_another_package_is_none_for_this_one() {
 fn actions_of_two_entries_are_not_added_up() {
     // The token service writes one entry for a package; two that share the work are not one that has it all.
     let packages = vec![(PATH.to_owned(), Actions::PULL), (PATH.to_owned(), Actions::PUSH)];
-    let ask = Ask { bound: Some(Bound { packages, catalog: false }), ..Ask::of("owner") };
+    let ask = Ask { bound: Some(Bound { packages: packages.into(), catalog: false }), ..Ask::of("owner") };
     assert_eq!(cell(&ask.may("pull")), "owns");
     assert_eq!(cell(&ask.may("push")), "owns");
     assert_eq!(cell(&ask.may("administer")), "!bearer");

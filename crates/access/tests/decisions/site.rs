@@ -81,7 +81,7 @@ fn listing_takes_read_packages_and_a_bearer_token_for_the_catalog() {
     assert_eq!(list(&Ask::of("site-admin").with_scopes(Scopes::NONE)), "!read:packages");
     let narrow = Ask { bound: Some(Bound::default()), ..Ask::stranger() };
     assert_eq!(list(&narrow), "!bearer");
-    let wide = Ask { bound: Some(Bound { packages: vec![], catalog: true }), ..Ask::stranger() };
+    let wide = Ask { bound: Some(Bound { packages: [].into(), catalog: true }), ..Ask::stranger() };
     assert_eq!(list(&wide), "member");
     // The bearer token of nobody opens no list, whatever it says.
     assert_eq!(list(&Ask { bound: wide.bound, ..Ask::of("anonymous") }), "!sign-in");

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::test_database::Database;
+use crate::warm::Warm;
+use std::sync::Arc;
 
 fn setting(database: &Database, name: &str) -> String {
     let Database::Postgres(database) = database else { unreachable!() };
@@ -37,7 +39,7 @@ fn a_session_does_not_wait_for_ever() {
 fn an_address_that_is_none_is_an_error_without_its_password() {
     for url in ["postgres://mona:s3cr3t@host:port/x", "mysql://mona:s3cr3t@host/x", "nonsense"] {
         let (_jobs, work) = crossbeam_channel::bounded(1);
-        let error = start(url, false, 1, None, &work).unwrap_err();
+        let error = start(url, false, 1, None, &Arc::new(Warm::new(0, false)), &work).unwrap_err();
         assert!(matches!(error, CatalogError::Address(_)), "{error:?}");
         let mut chain = format!("{error} {error:?}");
         let mut source = std::error::Error::source(&error);
@@ -53,6 +55,7 @@ fn an_address_that_is_none_is_an_error_without_its_password() {
 fn a_server_that_is_not_there_is_an_error() {
     let (_jobs, work) = crossbeam_channel::bounded(1);
     // Nothing listens on port 1.
-    let error = start("postgres://mona@127.0.0.1:1/x", false, 1, None, &work).unwrap_err();
+    let error = start("postgres://mona@127.0.0.1:1/x", false, 1, None, &Arc::new(Warm::new(0, false)), &work)
+        .unwrap_err();
     assert!(matches!(error, CatalogError::Postgres { statement: "connect", .. }), "{error:?}");
 }

@@ -293,7 +293,7 @@ fn what_cannot_be_opened_is_an_error() {
     for path in [folder.path().to_owned(), folder.path().join("none/catalog.sqlite"), other] {
         let (_readers, reads) = crossbeam_channel::bounded(1);
         let (_writers, writes) = crossbeam_channel::bounded(1);
-        let opened = start(&path, 1, None, &reads, writes);
+        let opened = start(&path, 1, None, &Arc::new(Warm::new(0, true)), &reads, writes);
         assert!(matches!(opened, Err(CatalogError::Sqlite { .. })), "{path:?}: {opened:?}");
     }
 }

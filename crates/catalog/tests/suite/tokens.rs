@@ -122,7 +122,7 @@ fn a_bearer_token_brings_its_bound_and_its_tokens_scopes(house: &House) {
     use packhouse_access::{Pull, Push, decide};
     let mona = house.user("mona");
     house.package(&mona, "mona/tool");
-    let bound = Bound { packages: vec![("mona/tool".to_owned(), Actions::PULL)], catalog: false };
+    let bound = Bound { packages: [("mona/tool".to_owned(), Actions::PULL)].into(), catalog: false };
     let shows = Presented::Bearer { token: mona.token, bound };
     let (pull, push, wider) = house
         .read(move |tx| {

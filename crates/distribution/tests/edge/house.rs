@@ -47,6 +47,8 @@ impl Clock for Watch {
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) manifest_bytes_max: u64,
+    /// Bytes of what is remembered.
+    pub(crate) cache_bytes: u64,
 }
 
 /// A registry in a folder of its own.
@@ -68,14 +70,20 @@ impl House {
         House::with(|_| {}).await
     }
 
+    /// A house that remembers nothing, so that each request shows all that it looks at.
+    pub(crate) async fn forgetful() -> Self {
+        House::with(|plan| plan.cache_bytes = 0).await
+    }
+
     /// A house with something changed.
     pub(crate) async fn with(change: impl FnOnce(&mut Plan)) -> Self {
-        let mut plan =
-            Plan { settings: Settings::new("admin".parse().unwrap()), manifest_bytes_max: 4 << 20 };
+        let settings = Settings::new("admin".parse().unwrap());
+        let mut plan = Plan { settings, manifest_bytes_max: 4 << 20, cache_bytes: 32 << 20 };
         change(&mut plan);
         let folder = empty_folder();
         let work: Arc<Mutex<Vec<Work>>> = Arc::default();
         let mut options = Options::new(Place::Sqlite(folder.path().join(CATALOG)));
+        options.cache_bytes = plan.cache_bytes;
         let seen = Arc::clone(&work);
         options.observer = Some(Arc::new(move |done| seen.lock().unwrap().push(done)));
         let catalog = Catalog::open(&options).unwrap();

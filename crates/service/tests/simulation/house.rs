@@ -46,6 +46,7 @@ impl House {
         let stepped = Arc::new(Mutex::new(stepped));
         let shown = runtime.block_on(first_day(&stepped));
         execute(&stepped, mutant.triggers());
+        stepped.lock().unwrap().forget();
         House { runtime, stepped, shown, mutant }
     }
 
@@ -55,6 +56,7 @@ impl House {
         let world = Arc::new(World::new(self.mutant, Arc::clone(&self.stepped)));
         let outcome = self.runtime.block_on(Run::new(Arc::clone(&world), self.shown.clone(), seed).play());
         execute(&self.stepped, "ROLLBACK");
+        self.stepped.lock().unwrap().forget();
         outcome
     }
 }
@@ -66,7 +68,7 @@ fn execute(stepped: &Mutex<Stepped>, text: &str) {
 /// The first start, a user and their token.
 async fn first_day(stepped: &Arc<Mutex<Stepped>>) -> Shown {
     let world = Arc::new(World::new(Mutant::None, Arc::clone(stepped)));
-    let (catalog, door) = Stepped::door();
+    let (catalog, door) = stepped.lock().unwrap().door();
     let store = BlobStore::of(Arc::new(Place { world: Arc::clone(&world), node: 0, shared: false }));
     let clock: Arc<dyn Clock> = world;
     let making = tokio::spawn(async move {

@@ -36,9 +36,15 @@ pub(crate) enum Mutant {
     RestorableForgotten,
     /// An index keeps no blobs, as if its children were manifests only.
     BlobChildrenForgotten,
+    /// Stale cache: what is remembered of a tag is not ended by moving or deleting it.
+    StaleTag,
+    /// Stale cache: what is remembered of a version is not ended by its deletion.
+    StaleVersion,
+    /// Stale cache: what is remembered of a blob is not ended by taking it out of its package.
+    StaleLink,
 }
 
-pub(crate) const PLANTED: [Mutant; 13] = [
+pub(crate) const PLANTED: [Mutant; 16] = [
     Mutant::CollectorWithoutLock,
     Mutant::NoClaim,
     Mutant::NoPin,
@@ -52,6 +58,9 @@ pub(crate) const PLANTED: [Mutant; 13] = [
     Mutant::TrashTooSoon,
     Mutant::RestorableForgotten,
     Mutant::BlobChildrenForgotten,
+    Mutant::StaleTag,
+    Mutant::StaleVersion,
+    Mutant::StaleLink,
 ];
 
 impl Mutant {
@@ -92,6 +101,15 @@ impl Mutant {
                 "CREATE TRIGGER named AFTER INSERT ON version_children
                    WHEN NEW.digest IN (SELECT digest FROM blobs) BEGIN
                    DELETE FROM version_children WHERE version_id = NEW.version_id AND digest = NEW.digest; END;"
+            }
+            Mutant::StaleTag => "DROP TRIGGER temp.warm_tags_package_id_UPDATE;",
+            // With them goes what else the same transactions change.
+            Mutant::StaleVersion => {
+                "DROP TRIGGER temp.warm_versions_package_id_UPDATE; DROP TRIGGER temp.warm_tags_package_id_UPDATE;"
+            }
+            Mutant::StaleLink => {
+                "DROP TRIGGER temp.warm_package_blobs_package_id_DELETE;
+                 DROP TRIGGER temp.warm_package_blobs_package_id_UPDATE;"
             }
             Mutant::None
             | Mutant::CollectorWithoutLock

@@ -8,7 +8,7 @@ use crate::driver::Place;
 use crate::house::{Outcome, settings};
 use crate::world::{NodeId, OpId, Verdict, Waiting, What, World, short};
 use packhouse_blobs::BlobStore;
-use packhouse_catalog::{Door, Ending, Stepped};
+use packhouse_catalog::{Door, Ending};
 use packhouse_service::{Clock, Service, Shown};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -271,7 +271,7 @@ impl Run {
     async fn start_node(&mut self) {
         self.next_node += 1;
         let node = self.next_node;
-        let (catalog, door) = Stepped::door();
+        let (catalog, door) = self.world.stepped.lock().unwrap().door();
         let services = Arc::new(Mutex::new(Vec::new()));
         self.nodes.insert(node, Node { services: Vec::new(), door });
         let doors = self.world.mutant.doors();

@@ -87,7 +87,7 @@ pub(crate) fn limits(kind: &Kind, ids: &Ids) -> Option<Vec<Limit>> {
 
 /// What a bearer token carries, when it is asked about this path.
 pub(crate) fn bound(carries: &Carries, path: &str) -> Bound {
-    let on = |path: String, actions| Bound { packages: vec![(path, actions)], catalog: false };
+    let on = |path: String, actions| Bound { packages: vec![(path, actions)].into(), catalog: false };
     match carries {
         Carries::Here(names) if names.is_empty() => Bound::default(),
         Carries::Here(names) => {
@@ -95,7 +95,7 @@ pub(crate) fn bound(carries: &Carries, path: &str) -> Bound {
             on(path.to_owned(), actions)
         }
         Carries::Other => on(format!("{path}-other"), Actions::ALL),
-        Carries::Catalog => Bound { packages: vec![], catalog: true },
+        Carries::Catalog => Bound { packages: [].into(), catalog: true },
     }
 }
 

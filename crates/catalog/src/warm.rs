@@ -1,0 +1,212 @@
+//! What the process that owns its SQLite file remembers of it, so that a warm pull does no I/O: callers, the facts of
+//! packages, manifests, where blobs lie, and the plans of owners.
+//!
+//! Exact, not nearly: whoever asks after a change was acknowledged is answered by it.
+//!
+//! - **Nobody has to remember to forget.** Triggers on the writer's own connection ([`watch`]) see each change of what is
+//!   remembered, whatever statement makes it, and mark *shards*: a token, a path, a package, or all places. A test asks
+//!   SQLite which columns the remembered statements read and compares them with the triggers.
+//! - **Times, not messages.** [`stamps`]: a commit's marks are published between the commit and its acknowledgement. What
+//!   is remembered carries the time *before* its snapshot was taken, so what was read beside a commit counts as older than
+//!   it. It holds while none of its shards was marked later.
+//! - **Check and use are one moment.** A transaction on what is remembered ([`Known`]) runs the same closure as one on the
+//!   database, with a brand of its own. When it is over, everything that it used must still hold: so it saw what all
+//!   acknowledged changes left, at the moment when it ended. Otherwise, or when anything is missing, it never happened,
+//!   and the closure runs on the database.
+//!
+//! On PostgreSQL other nodes write too, so nothing that changes is remembered: one statement brings it all
+//! ([`crate::glance`]), and the closure runs on its rows. Only the bytes of manifests, which never change, are kept.
+//!
+//! Nothing is remembered from a transaction that writes: it may still be rolled back.
+
+pub(crate) mod stamps;
+mod things;
+pub(crate) mod watch;
+
+pub(crate) use things::{BlobKey, CallerKey, FactsKey, ManifestKey, Thing};
+
+use crate::CatalogError;
+use crate::glance::Fetched;
+use crate::transaction::{ReadTx, knowing};
+use packhouse_oci::Digest;
+use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, Weighter};
+use stamps::{Shard, Stamps};
+use std::hash::{Hash, RandomState};
+use std::sync::Arc;
+
+/// Bytes that are remembered, of keys and values, when nobody says otherwise.
+pub(crate) const BYTES_DEFAULT: u64 = 32 << 20;
+
+/// What an entry takes beside its own bytes, about.
+const ENTRY_BYTES: u64 = 200;
+/// What an entry takes on an average, for the size of the tables.
+const ENTRY_BYTES_USUAL: u64 = 1024;
+
+/// Something remembered, with the time it is from and what may end it.
+pub(crate) struct Entry<T> {
+    as_of: u64,
+    shards: [Shard; 3],
+    value: Arc<T>,
+}
+
+/// A cache of one kind of thing, bounded by bytes.
+pub(crate) struct Memory<T: Thing>(Cache<T::Key, Arc<Entry<T>>, Weight, RandomState>);
+
+#[derive(Clone)]
+pub(crate) struct Weight;
+
+impl<T: Thing> Weighter<T::Key, Arc<Entry<T>>> for Weight {
+    fn weight(&self, key: &T::Key, entry: &Arc<Entry<T>>) -> u64 {
+        ENTRY_BYTES + entry.value.bytes(key)
+    }
+}
+
+#[derive(Clone)]
+struct Length;
+
+impl Weighter<Digest, bytes::Bytes> for Length {
+    fn weight(&self, _key: &Digest, payload: &bytes::Bytes) -> u64 {
+        ENTRY_BYTES + payload.len() as u64
+    }
+}
+
+fn cache<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes: u64,
+    weighter: W,
+) -> Cache<K, V, W, RandomState> {
+    let items = usize::try_from(bytes / ENTRY_BYTES_USUAL).unwrap_or(usize::MAX).max(16);
+    let mut options = OptionsBuilder::new();
+    options.estimated_items_capacity(items).weight_capacity(bytes);
+    // Two or three threads come here; each part of the cache has the smallest size that holds a manifest.
+    options.shards(4);
+    match options.build() {
+        Ok(options) => Cache::with_options(options, weighter, RandomState::default(), Default::default()),
+        Err(_) => Cache::with(items, bytes, weighter, RandomState::default(), Default::default()),
+    }
+}
+
+impl<T: Thing> Memory<T> {
+    fn new(bytes: u64) -> Self {
+        Memory(cache(bytes, Weight))
+    }
+}
+
+/// All that is remembered. Shared by the connections of one catalog.
+pub(crate) struct Warm {
+    stamps: Stamps,
+    pub(crate) callers: Memory<crate::facts::CallerRow>,
+    pub(crate) facts: Memory<crate::facts::FactsRow>,
+    pub(crate) manifests: Memory<crate::manifests::ManifestRow>,
+    pub(crate) blobs: Memory<crate::blobs::ReadableBlob>,
+    pub(crate) owners: Memory<crate::storage::OwnerLimits>,
+    payloads: Cache<Digest, bytes::Bytes, Length, RandomState>,
+}
+
+impl Warm {
+    /// Room for so many bytes. `exact`: this process alone writes, and its changes are watched; else only bytes of
+    /// manifests are remembered.
+    pub(crate) fn new(bytes: u64, exact: bool) -> Self {
+        let (rows, payloads) = if exact { (bytes, 0) } else { (0, bytes) };
+        Warm {
+            stamps: Stamps::new(),
+            callers: Memory::new(rows / 16),
+            facts: Memory::new(rows / 4),
+            manifests: Memory::new(rows / 2),
+            blobs: Memory::new(rows / 8),
+            owners: Memory::new(rows / 16),
+            payloads: cache(payloads, Length),
+        }
+    }
+
+    pub(crate) fn stamps(&self) -> &Stamps {
+        &self.stamps
+    }
+
+    /// Runs a transaction on what is remembered. `None`: it is not enough, or changed meanwhile.
+    pub(crate) fn attempt<T, E>(
+        &self,
+        body: &mut impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        knowing(Known::of(self, None), body)
+    }
+
+    fn keep<T: Thing>(&self, as_of: u64, key: T::Key, value: &Arc<T>) {
+        let shards = T::shards(&self.stamps, &key, value);
+        T::memory(self).0.insert(key, Arc::new(Entry { as_of, shards, value: Arc::clone(value) }));
+    }
+
+    /// The bytes of a manifest, which are always the same for a digest.
+    pub(crate) fn payload(&self, digest: &Digest) -> Option<bytes::Bytes> {
+        self.payloads.get(digest)
+    }
+
+    /// Remembers the bytes of a manifest, if they are those.
+    pub(crate) fn keep_payload(&self, digest: &Digest, payload: &bytes::Bytes) {
+        // Damaged bytes would be served for as long as they are remembered.
+        if Digest::of(digest.algorithm(), payload) == *digest {
+            self.payloads.insert(*digest, payload.clone());
+        }
+    }
+}
+
+/// What a connection that reads remembers things in, as of a time before its snapshot.
+pub(crate) struct Learning {
+    pub(crate) warm: Arc<Warm>,
+    pub(crate) as_of: u64,
+}
+
+impl Learning {
+    pub(crate) fn learn<T: Thing>(&self, key: T::Key, value: &Arc<T>) {
+        self.warm.keep(self.as_of, key, value);
+    }
+}
+
+/// A transaction on what is known, in place of a database.
+pub(crate) struct Known<'c> {
+    warm: &'c Warm,
+    fetched: Option<&'c Fetched>,
+    used: Vec<(Shard, u64)>,
+    /// Something was asked that is not known.
+    lacking: bool,
+}
+
+impl<'c> Known<'c> {
+    pub(crate) fn of(warm: &'c Warm, fetched: Option<&'c Fetched>) -> Self {
+        let used = if fetched.is_some() { Vec::new() } else { Vec::with_capacity(16) };
+        Known { warm, fetched, used, lacking: false }
+    }
+
+    pub(crate) fn lacks(&mut self) -> CatalogError {
+        self.lacking = true;
+        CatalogError::Cold
+    }
+
+    /// Whether all was there, and holds now.
+    pub(crate) fn stands(&self) -> bool {
+        let stamps = &self.warm.stamps;
+        !self.lacking && self.used.iter().all(|(shard, as_of)| stamps.unchanged(*shard, *as_of))
+    }
+
+    pub(crate) fn recall<T: Thing>(&mut self, key: &T::Key) -> Result<Option<Arc<T>>, CatalogError> {
+        if let Some(fetched) = self.fetched {
+            return T::fetched(fetched, key).ok_or_else(|| self.lacks());
+        }
+        let Some(entry) = T::memory(self.warm).0.get(key) else { return Err(self.lacks()) };
+        self.used.extend(entry.shards.map(|shard| (shard, entry.as_of)));
+        Ok(Some(Arc::clone(&entry.value)))
+    }
+
+    /// The bytes of a manifest that was found.
+    pub(crate) fn payload(&mut self, digest: &Digest) -> Result<bytes::Bytes, CatalogError> {
+        self.warm.payload(digest).ok_or_else(|| self.lacks())
+    }
+
+    /// Whether the rows came without the bytes of manifests.
+    pub(crate) fn is_fetched(&self) -> bool {
+        self.fetched.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;
