@@ -1,7 +1,7 @@
 //! Reading a file: the next piece is read while the last one is sent.
 
 use crate::BlobError;
-use crate::driver::Source;
+use crate::driver::{FileRange, Source};
 use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -49,6 +49,10 @@ impl Source for FileSource {
             }
         }
         Poll::Ready(Some(piece))
+    }
+
+    fn file(&self) -> Option<FileRange> {
+        Some(FileRange { file: Arc::clone(&self.file), first: self.next, end: self.end })
     }
 }
 
