@@ -27,9 +27,12 @@ use tracing::debug;
 
 /// Streams at once on one HTTP/2 connection. Clients open about ten; this bounds what one of them can hold.
 const STREAMS_MAX: u32 = 128;
-/// All headers of one request together in HTTP/2 (HTTP/1.1: hyper's buffer, about 400 kB, and 100 lines). Tokens
-/// are the largest thing in them.
+/// All headers of one request together in HTTP/2 (HTTP/1.1: [`READ_BYTES_MAX`], and 100 lines). Tokens are the largest
+/// thing in them.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// What is read at once on HTTP/1.1. Each upload holds so much even when nothing of it waits to be written; more makes
+/// none faster.
+const READ_BYTES_MAX: usize = 128 << 10;
 /// What a client may send ahead on one HTTP/2 stream and on all of them: enough for a fast upload over a long
 /// line, little enough for many connections.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -209,6 +212,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        .max_buf_size(READ_BYTES_MAX)
         // Its clock also runs between two requests; ours tells a slow header from an idle connection.
         .header_read_timeout(None);
     builder
