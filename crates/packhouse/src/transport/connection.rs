@@ -30,9 +30,9 @@ const STREAMS_MAX: u32 = 128;
 /// All headers of one request together in HTTP/2 (HTTP/1.1: [`READ_BYTES_MAX`], and 100 lines). Tokens are the largest
 /// thing in them.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
-/// What is read at once on HTTP/1.1. Each upload holds so much even when nothing of it waits to be written; more makes
-/// none faster.
-const READ_BYTES_MAX: usize = 128 << 10;
+/// What is read at once on HTTP/1.1, and so the size of an upload's frames. Each upload holds up to four whatever the
+/// budget says: one being read, one handed over, one gathered, one being written.
+const READ_BYTES_MAX: usize = 64 << 10;
 /// What a client may send ahead on one HTTP/2 stream and on all of them: enough for a fast upload over a long
 /// line, little enough for many connections.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
