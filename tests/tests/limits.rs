@@ -36,9 +36,14 @@ fn memory_peak(house: &House) -> u64 {
 
 #[track_caller]
 fn assert_small(house: &House, when: &str) {
+    assert_smaller(house, when, MEMORY_BYTES_MAX);
+}
+
+#[track_caller]
+fn assert_smaller(house: &House, when: &str, max: u64) {
     let peak = memory_peak(house);
     println!("{when}: at most {:.1} MB of memory", peak as f64 / 1e6);
-    assert!(peak < MEMORY_BYTES_MAX, "{when} the program used {peak} bytes of memory");
+    assert!(peak < max, "{when} the program used {peak} bytes of memory");
 }
 
 /// A piece of the largest layer.
@@ -393,6 +398,50 @@ fn idle_connections_and_slow_clients_cost_little_memory() {
     }
     drop(idle);
     assert_small(&house, "with 400 idle connections, 30 slow pulls and 15 slow pushes");
+}
+
+/// Pulls of files cost no memory, whoever takes how little of them; pushes share one budget for what they have received.
+#[test]
+fn many_pulls_and_pushes_at_once_cost_little_memory() {
+    let house = House::start();
+    let mona = house.user("mona");
+    let blob = Blob::random(20_000_000);
+    house.caller(&mona).push_blob("mona/app", &blob);
+
+    let mut pulls: Vec<Wire> = (0..256)
+        .map(|_| {
+            let mut wire = Wire::open(&house, &mona);
+            wire.ask("GET", &format!("/v2/mona/app/blobs/{}", blob.digest), &[]).unwrap();
+            assert_eq!(wire.head().unwrap().status, 200);
+            wire
+        })
+        .collect();
+    for pull in pulls.iter_mut().take(20) {
+        let mut bytes = Vec::new();
+        pull.body(blob.bytes.len() as u64, |piece| bytes.extend_from_slice(piece)).unwrap();
+        assert_eq!(sha256(&bytes), blob.digest);
+    }
+    assert_smaller(&house, "with 256 pulls at once", 64_000_000);
+    drop(pulls);
+
+    let pushed = Blob::random(2_000_000);
+    let mut pushes: Vec<Wire> = (0..256)
+        .map(|_| {
+            let mut wire = Wire::open(&house, &mona);
+            let path = format!("/v2/mona/app/blobs/uploads/?digest={}", pushed.digest);
+            wire.ask("POST", &path, &[STREAM, ("content-length", "2000000"), ("expect", "100-continue")])
+                .unwrap();
+            assert_eq!(wire.answer().unwrap().status, 100);
+            wire.send(&pushed.bytes[..1_400_000]).unwrap();
+            wire
+        })
+        .collect();
+    for push in &mut pushes {
+        push.send(&pushed.bytes[1_400_000..]).unwrap();
+        let answer = push.answer().unwrap();
+        assert_eq!(answer.status, 201, "{answer}");
+    }
+    assert_smaller(&house, "with 256 pushes at once", 128_000_000);
 }
 
 /// A chunk of one byte costs its sender six; it must not cost the registry sixty.

@@ -8,6 +8,7 @@ use crate::{BlobError, Claim};
 use bytes::Bytes;
 use packhouse_oci::Hasher;
 use std::fmt::Debug;
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -139,6 +140,26 @@ pub struct Extent {
 pub trait Source: Debug + Send {
     /// The next piece, in order; `None` behind the last one. May work ahead by one piece.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BlobError>>>;
+
+    /// Where the bytes that are still to come lie, when they lie in a file just as they are to be sent. Whoever takes
+    /// them from there asks for no more pieces.
+    fn file(&self) -> Option<FileRange> {
+        None
+    }
+}
+
+/// Brings bytes that lie in a file another way than by reading them; `None` leaves them to be read.
+pub type Way<'a> = dyn FnMut(FileRange) -> Option<Box<dyn Source>> + 'a;
+
+/// Some bytes of an open file.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The file; nothing else moves its cursor, and nobody should look at it.
+    pub file: Arc<File>,
+    /// The first byte.
+    pub first: u64,
+    /// The byte behind the last one.
+    pub end: u64,
 }
 
 /// What to remove.

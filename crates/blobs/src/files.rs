@@ -1,5 +1,6 @@
 //! Bytes on files below a data folder that this process alone uses.
 
+mod buffers;
 mod sink;
 pub(crate) mod source;
 

@@ -1,7 +1,7 @@
 //! Reading a blob.
 
 use crate::BlobError;
-use crate::driver::Source;
+use crate::driver::{Source, Way};
 use bytes::Bytes;
 use std::task::{Context, Poll, ready};
 
@@ -21,6 +21,14 @@ impl Reader {
     /// Bytes that are still to come.
     pub fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// Lets the rest of the bytes come by another way when they lie in a file: the kernel can send those without anybody
+    /// reading them. What is promised and counted here stays the same.
+    pub fn reroute(&mut self, way: &mut Way<'_>) {
+        if let Some(source) = self.source.file().and_then(way) {
+            self.source = source;
+        }
     }
 
     /// The next piece; `None` at the end.

@@ -17,6 +17,16 @@ pub enum Body {
     Blob(Reader),
 }
 
+impl Body {
+    /// The blob that the answer is, if it is one.
+    pub fn blob_mut(&mut self) -> Option<&mut Reader> {
+        match self {
+            Body::Blob(reader) => Some(reader),
+            Body::Empty | Body::Full(_) => None,
+        }
+    }
+}
+
 /// The blob could not be read to its end; the connection ends with it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]

@@ -12,11 +12,16 @@
 
 mod body;
 mod connection;
+mod file_body;
+mod hole;
 mod io;
 mod lifecycle;
+mod pages;
 pub mod progress;
+mod sendfile;
 
 pub use body::{RequestBody, ResponseBody};
+pub use file_body::FileBody;
 pub use lifecycle::{Phase, Running, Stop, lifecycle};
 
 use crate::origin::Peer;
@@ -63,6 +68,7 @@ impl Limits {
 pub trait Handle: Send + Sync + 'static {
     /// The body of answers.
     type Body: Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + FileBody
         + Send
         + Unpin
         + 'static;

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use packhouse::origin::{Origins, Peer};
 use packhouse::telemetry::{Answered, Counted, Inner, Metrics, Observed};
-use packhouse::transport::{Gate, Limits, RequestBody, Server, Stop, lifecycle};
+use packhouse::transport::{FileBody, Gate, Limits, RequestBody, Server, Stop, lifecycle};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -49,6 +49,8 @@ impl Body for Pieces {
         Poll::Ready((self.0 > 0).then(|| Ok(Frame::data(vec![0; 65536].into()))))
     }
 }
+
+impl FileBody for Pieces {}
 
 impl Inner for Rooms {
     type Body = Pieces;

@@ -8,6 +8,7 @@
 
 mod access;
 mod bearer;
+mod buffers;
 mod clock;
 mod copies;
 mod deletes;

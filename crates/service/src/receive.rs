@@ -1,19 +1,13 @@
 //! Receiving a body: read on the async side, hashed and written on a blocking thread, one piece ahead.
 
 use crate::UploadError;
+use crate::buffers::{Buffers, Piece};
 use bytes::Bytes;
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use packhouse_blobs::{BlobError, Writer};
 use std::pin::pin;
 use tokio::task::JoinHandle;
-
-/// Bytes gathered before they are written. A request holds two such pieces at the most.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// What a frame counts for at least. A body in chunks of one byte would otherwise gather a million of them, each
-/// of which costs us fifty times its byte.
-const FRAME_BYTES_MIN: usize = 256;
 
 /// What became of a body.
 pub(crate) struct Received {
@@ -27,41 +21,48 @@ pub(crate) struct Received {
 ///
 /// A body that breaks off is an error, but what came before stays in the writer, so that the session can be
 /// resumed there. The disk's errors end it at once.
-pub(crate) async fn receive<B>(writer: Writer, body: B, max: u64) -> Received
+pub(crate) async fn receive<B>(writer: Writer, body: B, max: u64, buffers: &Buffers) -> Received
 where
     B: Body<Data = Bytes>,
 {
     let mut body = pin!(body);
     let mut promised = writer.received();
-    let mut writing = Writing::Idle(writer);
-    let mut piece: Vec<Bytes> = Vec::new();
-    let mut gathered = 0;
+    let mut writing = Writing { idle: Some(writer), task: None };
+    let mut piece = Piece::default();
     let end = loop {
-        match body.frame().await {
+        let frame = tokio::select! {
+            // What is here is taken first, so that pieces become large.
+            biased;
+            frame = body.frame() => frame.map(|frame| frame.map_err(drop).map(Frame::into_data)),
+            // A client that pauses does not keep the budget from others.
+            settled = writing.settled(), if piece.is_worth_writing() => {
+                match settled {
+                    Ok(()) => writing.start(std::mem::take(&mut piece)),
+                    Err(error) => return Received { writer: None, end: Err(error.into()) },
+                }
+                continue;
+            }
+        };
+        let data = match frame {
             None => break Ok(()),
             Some(Err(_)) => break Err(UploadError::Interrupted),
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
-                promised = promised.saturating_add(data.len() as u64);
-                if promised > max {
-                    break Err(UploadError::TooLarge { max });
-                }
-                gathered += data.len().max(FRAME_BYTES_MIN);
-                piece.push(data);
-            }
+            Some(Ok(Ok(data))) => data,
+            // Trailers, which tell nothing here.
+            Some(Ok(Err(_))) => continue,
+        };
+        promised = promised.saturating_add(data.len() as u64);
+        if promised > max {
+            break Err(UploadError::TooLarge { max });
         }
-        if gathered >= PIECE_BYTES {
-            gathered = 0;
-            match writing.ended().await {
-                Ok(writer) => {
-                    writing = Writing::Running(tokio::spawn(writer.write(std::mem::take(&mut piece))));
-                }
+        if !piece.add(data, buffers) {
+            match writing.settled().await {
+                Ok(()) => writing.start(std::mem::take(&mut piece)),
                 Err(error) => return Received { writer: None, end: Err(error.into()) },
             }
         }
     };
     let written = match writing.ended().await {
-        Ok(writer) => writer.write(piece).await,
+        Ok(writer) => writer.write(std::mem::take(&mut piece.chunks)).await,
         Err(error) => Err(error),
     };
     match written {
@@ -70,17 +71,36 @@ where
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "one in a request, on its own stack")]
-enum Writing {
-    Idle(Writer),
-    Running(JoinHandle<Result<Writer, BlobError>>),
+/// The writer, or the task that has it.
+struct Writing {
+    idle: Option<Writer>,
+    task: Option<JoinHandle<Result<Writer, BlobError>>>,
 }
 
 impl Writing {
-    async fn ended(self) -> Result<Writer, BlobError> {
-        match self {
-            Writing::Idle(writer) => Ok(writer),
-            Writing::Running(task) => task.await.unwrap_or(Err(BlobError::Ended)),
+    /// Waits until nothing is being written. May be given up and asked again.
+    async fn settled(&mut self) -> Result<(), BlobError> {
+        if let Some(task) = &mut self.task {
+            let done = task.await;
+            self.task = None;
+            self.idle = Some(done.unwrap_or(Err(BlobError::Ended))?);
         }
+        Ok(())
+    }
+
+    /// Writes a piece beside the receiving; only when settled.
+    fn start(&mut self, piece: Piece) {
+        if let Some(writer) = self.idle.take() {
+            self.task = Some(tokio::spawn(async move {
+                let written = writer.write(piece.chunks).await;
+                drop(piece.share);
+                written
+            }));
+        }
+    }
+
+    async fn ended(mut self) -> Result<Writer, BlobError> {
+        self.settled().await?;
+        self.idle.ok_or(BlobError::Ended)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Denied;
 use crate::bearer::Keys;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::downloads::Downloads;
 use crate::error::Fault;
@@ -87,6 +88,8 @@ pub struct Service {
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) downloads: Arc<Downloads>,
+    /// For the bytes of uploads that are received and not written yet.
+    pub(crate) buffers: Buffers,
     pub(crate) transfers: Arc<Transfers>,
     pub(crate) backups: Arc<crate::Backups>,
     /// A random name of this process among those that share the catalog.
@@ -190,6 +193,7 @@ impl Service {
             settings,
             limits: Arc::default(),
             downloads: Arc::default(),
+            buffers: Buffers::default(),
             transfers: Arc::default(),
             backups: Arc::default(),
             node,

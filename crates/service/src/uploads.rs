@@ -229,7 +229,7 @@ impl Service {
     {
         let Claimed { claim, upload, room } = claimed;
         let writer = self.writer(&presented, &name, &upload, claim).await?;
-        let received = receive(writer, body, self.bytes_max(room.as_ref())).await;
+        let received = receive(writer, body, self.bytes_max(room.as_ref()), &self.buffers).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
         };
@@ -343,7 +343,7 @@ impl Service {
         let Claimed { claim, upload, room } = claimed;
         let writer = self.writer(&presented, &name, &upload, claim).await?;
         let writer = writer.with_algorithm(digest.algorithm());
-        let received = receive(writer, body, self.bytes_max(room.as_ref())).await;
+        let received = receive(writer, body, self.bytes_max(room.as_ref()), &self.buffers).await;
         let Some(writer) = received.writer else {
             return Err(received.end.err().unwrap_or(Fault::Ended.into()));
         };

@@ -1,4 +1,4 @@
-//! One session's file: bytes are hashed as they are written, on the same blocking thread.
+//! One session's file: bytes are hashed while they are written, and go to the disk while more of them come.
 
 use super::{blocking, sync_folder};
 use crate::driver::{Kept, Sink, Start, Work};
@@ -6,12 +6,19 @@ use crate::{BlobError, Claim};
 use bytes::Bytes;
 use packhouse_oci::{Digest, Hasher};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// How much is read at once when bytes are hashed again.
 const REHASH_BYTES: usize = 1 << 20;
+/// Shorter pieces are written and hashed by one thread: waking a second one costs as much.
+const APART_BYTES: usize = 256 << 10;
+/// How much is written before the disk is made to take it. The last sync, which the client waits for, then has little
+/// left to do.
+const BEHIND_BYTES: u64 = 32 << 20;
 /// The end of the name of a file that gets its own name when it is whole.
 pub(super) const PART: &str = "part";
 
@@ -19,12 +26,17 @@ pub(super) const PART: &str = "part";
 /// future, but not the thread that writes.
 #[derive(Debug)]
 pub(super) struct FileSink {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     key: String,
     new: bool,
     /// The name that it gets when it is finished.
     becomes: Option<PathBuf>,
+    /// Bytes that were written since the disk was last made to take them.
+    behind: u64,
+    /// A sync that goes on beside the writing. The system tells an error of the disk once: whoever would ask again is
+    /// told that all is well. So its outcome is always looked at.
+    syncing: Option<JoinHandle<io::Result<()>>>,
     _claim: Claim,
 }
 
@@ -58,7 +70,43 @@ impl FileSink {
         }
         file.seek(SeekFrom::Start(received)).map_err(failed("seeking in"))?;
         // With nothing acknowledged the file may be new, and its name not yet on disk.
-        Ok(FileSink { file, path, key: from.key, new: received == 0, becomes: None, _claim: from.claim })
+        Ok(FileSink {
+            file: Arc::new(file),
+            path,
+            key: from.key,
+            new: received == 0,
+            becomes: None,
+            behind: 0,
+            syncing: None,
+            _claim: from.claim,
+        })
+    }
+
+    fn append(&mut self, chunks: &[Bytes]) -> Result<(), BlobError> {
+        for chunk in chunks {
+            (&*self.file).write_all(chunk).map_err(BlobError::file("writing", &self.path))?;
+            self.behind += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Lets the disk take what was written, beside what is written next. One sync at a time.
+    async fn catch_up(&mut self) -> Result<(), BlobError> {
+        if self.syncing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.caught_up().await?;
+        }
+        if self.behind >= BEHIND_BYTES && self.syncing.is_none() {
+            self.behind = 0;
+            let file = Arc::clone(&self.file);
+            self.syncing = Some(spawn_blocking(move || file.sync_data()));
+        }
+        Ok(())
+    }
+
+    /// Waits for the sync beside the writing, if there is one.
+    async fn caught_up(&mut self) -> Result<(), BlobError> {
+        let Some(syncing) = self.syncing.take() else { return Ok(()) };
+        syncing.await.map_err(|_| BlobError::Ended)?.map_err(BlobError::file("syncing", &self.path))
     }
 
     fn sync_file(&mut self) -> Result<Kept, BlobError> {
@@ -84,9 +132,9 @@ impl FileSink {
 
     fn hash(&mut self, hasher: &mut Hasher) -> Result<(), BlobError> {
         let mut buffer = vec![0_u8; REHASH_BYTES];
-        self.file.seek(SeekFrom::Start(0)).map_err(BlobError::file("seeking in", &self.path))?;
+        (&*self.file).seek(SeekFrom::Start(0)).map_err(BlobError::file("seeking in", &self.path))?;
         loop {
-            let read = self.file.read(&mut buffer).map_err(BlobError::file("reading", &self.path))?;
+            let read = (&*self.file).read(&mut buffer).map_err(BlobError::file("reading", &self.path))?;
             if read == 0 {
                 return Ok(());
             }
@@ -101,13 +149,30 @@ impl Sink for FileSink {
         chunks: Vec<Bytes>,
         mut hasher: Hasher,
     ) -> Work<'static, (Box<dyn Sink>, Hasher)> {
-        Box::pin(blocking(move || {
-            for chunk in &chunks {
-                self.file.write_all(chunk).map_err(BlobError::file("writing", &self.path))?;
-                hasher.update(chunk);
-            }
-            Ok((self as Box<dyn Sink>, hasher))
-        }))
+        Box::pin(async move {
+            let bytes: usize = chunks.iter().map(Bytes::len).sum();
+            let hash = move |chunks: &[Bytes]| {
+                chunks.iter().for_each(|chunk| hasher.update(chunk));
+                hasher
+            };
+            let (mut sink, hasher) = if bytes < APART_BYTES {
+                let written = blocking(move || {
+                    self.append(&chunks)?;
+                    Ok((self, hash(&chunks)))
+                });
+                written.await?
+            } else {
+                // Spawned, so that it goes on beside the writing.
+                let hashing = spawn_blocking({
+                    let chunks = chunks.clone();
+                    move || hash(&chunks)
+                });
+                let written = blocking(move || self.append(&chunks).map(|()| self)).await?;
+                (written, hashing.await.map_err(|_| BlobError::Ended)?)
+            };
+            sink.catch_up().await?;
+            Ok((sink as Box<dyn Sink>, hasher))
+        })
     }
 
     fn rehash(mut self: Box<Self>, mut hasher: Hasher) -> Work<'static, (Box<dyn Sink>, Hasher)> {
@@ -118,18 +183,26 @@ impl Sink for FileSink {
     }
 
     fn sync(mut self: Box<Self>) -> Work<'static, (Box<dyn Sink>, Kept)> {
-        Box::pin(blocking(move || {
-            let kept = self.sync_file()?;
-            Ok((self as Box<dyn Sink>, kept))
-        }))
+        Box::pin(async move {
+            self.caught_up().await?;
+            let synced = blocking(move || {
+                let kept = self.sync_file()?;
+                Ok((self as Box<dyn Sink>, kept))
+            });
+            synced.await
+        })
     }
 
     fn finish(mut self: Box<Self>, _whole: Digest) -> Work<'static, (Box<dyn Sink>, Kept)> {
-        Box::pin(blocking(move || {
-            let kept = self.sync_file()?;
-            self.name()?;
-            Ok((self as Box<dyn Sink>, kept))
-        }))
+        Box::pin(async move {
+            self.caught_up().await?;
+            let finished = blocking(move || {
+                let kept = self.sync_file()?;
+                self.name()?;
+                Ok((self as Box<dyn Sink>, kept))
+            });
+            finished.await
+        })
     }
 
     fn cut(self: Box<Self>, received: u64) -> Work<'static, ()> {

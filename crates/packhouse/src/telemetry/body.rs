@@ -1,9 +1,11 @@
 //! Bodies that count what passes.
 
 use super::exchange::Exchange;
+use crate::transport::FileBody;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use packhouse_blobs::driver::Way;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -70,6 +72,15 @@ impl<B: Body<Data = Bytes>> Sent<B> {
 
     pub(super) fn apology(text: String, exchange: Exchange) -> Self {
         Self { inner: Inner::Apology(Full::from(text)), exchange }
+    }
+}
+
+/// Counts frames whatever way their bytes go.
+impl<B: FileBody> FileBody for Sent<B> {
+    fn reroute(&mut self, way: &mut Way<'_>) {
+        if let Inner::Of(inner) = &mut self.inner {
+            inner.reroute(way);
+        }
     }
 }
 

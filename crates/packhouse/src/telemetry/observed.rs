@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::request_id::RequestId;
 use crate::origin::{Origins, Peer};
-use crate::transport::{Handle, RequestBody};
+use crate::transport::{FileBody, Handle, RequestBody};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -20,8 +20,8 @@ use tracing::{Instrument, error, error_span};
 pub trait Inner: Send + Sync + 'static {
     /// The body of answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + FileBody
         + Send
-        + Unpin
         + Unpin
         + 'static;
 

@@ -1,9 +1,11 @@
 //! One connection, from its first byte to its end.
 
 use super::body::{RequestBody, ResponseBody};
+use super::hole::Promises;
 use super::io::{LINGER_TIME, Watched};
 use super::lifecycle::{Phase, Running};
 use super::progress::{Progress, Verdict, Watch};
+use super::sendfile::FileStream;
 use super::{Handle, Limits};
 use crate::origin::Peer;
 use crate::telemetry::RequestId;
@@ -25,9 +27,12 @@ use tracing::debug;
 
 /// Streams at once on one HTTP/2 connection. Clients open about ten; this bounds what one of them can hold.
 const STREAMS_MAX: u32 = 128;
-/// All headers of one request together in HTTP/2 (HTTP/1.1: hyper's buffer, about 400 kB, and 100 lines). Tokens
-/// are the largest thing in them.
+/// All headers of one request together in HTTP/2 (HTTP/1.1: [`READ_BYTES_MAX`], and 100 lines). Tokens are the largest
+/// thing in them.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// What is read at once on HTTP/1.1, and so the size of an upload's frames. Each upload holds up to four whatever the
+/// budget says: one being read, one handed over, one gathered, one being written.
+const READ_BYTES_MAX: usize = 64 << 10;
 /// What a client may send ahead on one HTTP/2 stream and on all of them: enough for a fast upload over a long
 /// line, little enough for many connections.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -53,10 +58,29 @@ pub(super) async fn serve<H: Handle>(
         Ok(None) => return,
         Err(error) => return debug!(client.address = %address, %error, "a connection could not be opened"),
     };
+    let progress = Arc::new(Progress::default());
     match stream {
-        Stream::Plain(stream) => converse(stream, peer, handler, limits, &mut running).await,
-        Stream::Tls(stream) => converse(*stream, peer, handler, limits, &mut running).await,
+        Stream::Plain(socket) => {
+            let promises = Arc::new(Promises::default());
+            let stream = FileStream::new(socket, Arc::clone(&promises), Arc::clone(&progress));
+            let answering = Answering { handler, peer, progress, promises: Some(promises) };
+            converse(stream, answering, limits, &mut running).await;
+        }
+        // Encrypted bytes lie in no file.
+        Stream::Tls(stream) => {
+            let answering = Answering { handler, peer, progress, promises: None };
+            converse(*stream, answering, limits, &mut running).await;
+        }
     }
+}
+
+/// What the requests of one connection are answered with.
+struct Answering<H> {
+    handler: Arc<H>,
+    peer: Peer,
+    progress: Arc<Progress>,
+    /// Where the stream can send files; none: it cannot.
+    promises: Option<Arc<Promises>>,
 }
 
 enum Stream {
@@ -120,22 +144,21 @@ async fn turn_away(socket: &mut TcpStream, reason: &str) -> io::Result<()> {
     Ok(())
 }
 
-async fn converse<S, H>(stream: S, peer: Peer, handler: Arc<H>, limits: Limits, running: &mut Running)
+async fn converse<S, H>(stream: S, answering: Answering<H>, limits: Limits, running: &mut Running)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handle,
 {
-    let progress = Arc::new(Progress::default());
+    let (client, progress) = (answering.peer.address, Arc::clone(&answering.progress));
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&progress)));
-    let mut watch = Watch::new(Arc::clone(&progress), limits, Instant::now());
-    let service =
-        service_fn(move |request| answer(Arc::clone(&handler), Arc::clone(&progress), request, peer));
+    let mut watch = Watch::new(progress, limits, Instant::now());
+    let answering = Arc::new(answering);
+    let service = service_fn(move |request| answer(Arc::clone(&answering), request));
     let builder = builder();
     let mut connection = Box::pin(builder.serve_connection(stream, service));
 
     let mut ticks = tokio::time::interval(watch.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let client = peer.address;
     let mut phase = Phase::Running;
     loop {
         tokio::select! {
@@ -166,18 +189,20 @@ where
 }
 
 async fn answer<H: Handle>(
-    handler: Arc<H>,
-    progress: Arc<Progress>,
+    answering: Arc<Answering<H>>,
     request: Request<Incoming>,
-    peer: Peer,
 ) -> Result<http::Response<ResponseBody<H::Body>>, Infallible> {
+    let progress = Arc::clone(&answering.progress);
     let multiplexed = request.version() == Version::HTTP_2;
     let running = progress.begin_request(multiplexed);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&progress)));
-    let mut response = handler.handle(request, peer).await;
+    let mut response = answering.handler.handle(request, answering.peer).await;
     if !multiplexed && progress.may_leave_bytes_unread() {
         // RFC 9112 §9.6: who closes says so, lest the next request on the connection be lost.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(promises) = answering.promises.as_ref().filter(|_| !multiplexed) {
+        promises.reroute(response.body_mut());
     }
     Ok(response.map(|body| ResponseBody::new(body, progress, running)))
 }
@@ -187,6 +212,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        .max_buf_size(READ_BYTES_MAX)
         // Its clock also runs between two requests; ours tells a slow header from an idle connection.
         .header_read_timeout(None);
     builder

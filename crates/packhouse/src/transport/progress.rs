@@ -28,6 +28,8 @@ pub struct Progress {
     awaiting_client: AtomicI64,
     /// Whether the socket takes no more bytes for now.
     blocked: AtomicBool,
+    /// Whether what is to be sent next is being read from the disk.
+    reading_disk: AtomicBool,
     requests_begun: AtomicU64,
     requests_running: AtomicI64,
     multiplexed: AtomicBool,
@@ -50,6 +52,10 @@ impl Progress {
 
     pub(super) fn blocked(&self) {
         self.blocked.store(true, Relaxed);
+    }
+
+    pub(super) fn reading_disk(&self, reading: bool) {
+        self.reading_disk.store(reading, Relaxed);
     }
 
     /// Marks a body as waiting for the client until the guard is dropped.
@@ -83,6 +89,9 @@ impl Progress {
         let begun = self.requests_begun.load(Relaxed) > 0;
         // Between the frames of HTTP/2 there are pings and window updates, which are no headers.
         let head = self.head_bytes.load(Relaxed) > 0 && !self.multiplexed.load(Relaxed);
+        if self.reading_disk.load(Relaxed) {
+            return Awaited::Us;
+        }
         match (transfer, running) {
             (true, _) => Awaited::Transfer,
             (false, true) => Awaited::Us,
@@ -265,6 +274,20 @@ mod tests {
         scene.progress.blocked();
         assert_eq!(scene.at(100_001), Verdict::KeepOn);
         drop(request);
+        assert!(matches!(scene.at(100_061), Verdict::Cut("its transfer stalled")));
+    }
+
+    #[test]
+    fn a_slow_disk_is_not_the_clients() {
+        let mut scene = Scene::new();
+        let _request = scene.progress.begin_request(false);
+        let _waiting = scene.progress.await_client();
+        scene.progress.blocked();
+        scene.progress.reading_disk(true);
+        assert_eq!(scene.at(0), Verdict::KeepOn);
+        assert_eq!(scene.at(100_000), Verdict::KeepOn);
+        scene.progress.reading_disk(false);
+        assert_eq!(scene.at(100_001), Verdict::KeepOn);
         assert!(matches!(scene.at(100_061), Verdict::Cut("its transfer stalled")));
     }
 

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use packhouse::origin::Peer;
 use packhouse::tls::Tls;
-use packhouse::transport::{Gate, Handle, Limits, Phase, RequestBody, Server, Stop, lifecycle};
+use packhouse::transport::{FileBody, Gate, Handle, Limits, Phase, RequestBody, Server, Stop, lifecycle};
 use prometheus_client::metrics::gauge::Gauge;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -113,6 +113,8 @@ impl http_body::Body for Filled {
         SizeHint::with_exact((self.text.len() + self.zeros) as u64)
     }
 }
+
+impl FileBody for Filled {}
 
 /// A running server.
 pub struct House {
