@@ -25,6 +25,7 @@ mod findings;
 mod jobs;
 mod links;
 mod manifests;
+mod namespaces_seen;
 mod organizations;
 mod package_access;
 mod package_records;
