@@ -38,6 +38,7 @@ const OF_WORKERS: &[&str] = &[
     "EXPIRED",
     "LOCK_COUNTED",
     "PING",
+    "POLICIES_DUE",
     "TRASH_DUE",
     "USED",
 ];
