@@ -56,6 +56,12 @@ impl Caller {
         Self { agent: config.build().new_agent(), url: url.to_owned(), identity }
     }
 
+    /// The same door of a registry that has another address now.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// The same door with a ready bearer token, or any other word, after `Authorization: Bearer`.
     #[must_use]
     pub fn with_bearer(&self, token: &str) -> Self {

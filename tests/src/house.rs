@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -349,6 +349,42 @@ impl House {
     pub fn open(&mut self) {
         let server = self.launch();
         self.get_ready(server);
+    }
+
+    /// Closes the house, opens it again, and says how long that took from the start of the program to its first answer.
+    #[track_caller]
+    pub fn reopen_timed(&mut self) -> Duration {
+        self.close();
+        let began = Instant::now();
+        let mut server = self.launch();
+        let url = loop {
+            server.must_be_running();
+            if let Some(url) = self.words().iter().find_map(|line| line.strip_prefix("listening on ")) {
+                break url.trim().to_owned();
+            }
+            assert!(began.elapsed() < READY, "not ready:\n{}", end_of(&self.log()));
+            // Those that `until` makes grow to what would be most of what is measured.
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let nobody = Caller::new(&url, self.tls_certificate(), Identity::Nobody);
+        assert_eq!(nobody.get("/readyz").status, 200);
+        let took = began.elapsed();
+        self.get_ready(server);
+        took
+    }
+
+    /// Resident memory of the program, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is not running.
+    #[track_caller]
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib << 10
     }
 
     /// Starts several at once, as a deployment does with the nodes of one registry.

@@ -39,6 +39,9 @@ enum Chore {
         #[arg(last = true)]
         words: Vec<String>,
     },
+    /// Counts what requests cost in instructions, and writes that into `tests/instructions.txt`, against which the
+    /// step `e2e` compares.
+    Instructions,
     /// Only sets up the tools, and says where they are.
     Tools,
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     }
     let done = match Arguments::parse().chore {
         Chore::Test { only, long, words } => steps::test(&only, long, &words),
+        Chore::Instructions => steps::instructions(),
         Chore::Tools => tools::report(),
     };
     match done {

@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in order, and the table at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("and_a_bucket", &["garage"], false),
     ("_nodes_", &["garage", "postgresql"], false),
     ("sent_to_the_bucket", &["garage", "skopeo"], false),
+    ("counted_by_callgrind", &["valgrind"], false),
     ("crane::", &["busybox", "crane"], false),
     ("cri::", &["busybox", "containerd", "crane", "ctr", "runc"], true),
     ("ctr::", &["busybox", "containerd", "ctr"], true),
@@ -136,9 +137,8 @@ struct Session {
 ///
 /// When not even a start is possible, or somebody asked to stop.
 pub(crate) fn test(only: &[Step], long: bool, words: &[String]) -> anyhow::Result<bool> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("a workspace")?.to_owned();
     let mut session = Session {
-        root,
+        root: root()?,
         ci: std::env::var("CI").is_ok_and(|value| value == "true" || value == "1"),
         words: words.to_owned(),
         long,
@@ -175,6 +175,33 @@ pub(crate) fn test(only: &[Step], long: bool, words: &[String]) -> anyhow::Resul
     drop(session.postgres.take());
     drop(session.garage.take());
     Ok(session.table(&outcomes))
+}
+
+/// Writes what requests cost in instructions of the release build; false when they could not be counted.
+///
+/// # Errors
+///
+/// When cargo cannot be started, or somebody asked to stop.
+pub(crate) fn instructions() -> anyhow::Result<bool> {
+    let root = root()?;
+    let cargo = |words: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(words).current_dir(&root).env("PACKHOUSE_TEST_WRITE_INSTRUCTIONS", "1");
+        command.env("PACKHOUSE_TEST_PROGRAM", program(&root));
+        Ok::<_, anyhow::Error>(loudly(&mut command)?.status.success())
+    };
+    Ok(cargo(&["build", "--release", "--package", "packhouse"])?
+        && cargo(&["test", "--package", "packhouse-tests", "--test", "instructions", "--", "--nocapture"])?)
+}
+
+fn root() -> anyhow::Result<PathBuf> {
+    Ok(PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("a workspace")?.to_owned())
+}
+
+/// The release build.
+fn program(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    root.join(target).join("release/packhouse")
 }
 
 fn word(passed: bool) -> &'static str {
@@ -300,9 +327,7 @@ impl Session {
         if self.long {
             command.env("PACKHOUSE_TEST_LONG", "1");
         }
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
-        command.env("PACKHOUSE_TEST_PROGRAM", self.root.join(target).join("release/packhouse"));
+        command.env("PACKHOUSE_TEST_PROGRAM", program(&self.root));
         let ran = loudly(&mut command)?;
         let counts = count(&ran.output);
         self.counts.passed += counts.passed;

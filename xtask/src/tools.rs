@@ -55,6 +55,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("skopeo", &["skopeo"]),
     ("strace", &["strace"]),
     ("util-linux", &["setpriv"]),
+    ("valgrind", &["valgrind"]),
 ];
 
 /// What is here, and what is not and why.

@@ -26,6 +26,7 @@ mod glance;
 mod jobs;
 mod links;
 mod manifests;
+mod namespaces_seen;
 mod organizations;
 mod package_access;
 mod package_records;

@@ -73,10 +73,10 @@ statement!(
        AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
      ORDER BY p.path LIMIT $2"
 );
-// The first two parts read an index in its order and stop at the limit. The others read what the caller's
-// organizations own, what was granted by name or to a team, and what the repositories give that the caller works
-// in, and sort it: the cost grows with what is the caller's, not with the site. `$4` is a fine-grained token, which
-// shows what it was made for and what is public.
+// The first part reads an index in its order and stops at the limit. The others read what was granted by name or to a
+// team, and what the repositories give that the caller works in, and sort it: the cost grows with what was given to the
+// caller, not with the site. What is seen for the namespace it is in: `namespaces_seen.rs`. `$4` is a fine-grained token,
+// which shows what it was made for and what is public.
 statement!(
     PATHS_VISIBLE,
     "WITH RECURSIVE mine (id) AS (
@@ -87,29 +87,6 @@ statement!(
          WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
            AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
          ORDER BY p.path LIMIT $2) AS open
-       UNION
-       SELECT * FROM (SELECT p.path FROM packages p
-         WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
-           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
-         ORDER BY p.path LIMIT $2) AS own
-       UNION
-       SELECT * FROM (SELECT p.path FROM memberships m JOIN packages p ON p.owner_id = m.organization_id
-         LEFT JOIN policies o ON o.organization_id = m.organization_id
-         WHERE m.account_id = $3 AND (m.owner = 1 OR p.visibility = 1
-           OR (p.inherits = 1 AND COALESCE(o.base_role, 1) > 0)) AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
-           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
-         ORDER BY p.path LIMIT $2) AS organizations
-       UNION
-       SELECT * FROM (SELECT p.path FROM accounts b JOIN packages p ON p.owner_id = b.organization_id
-         WHERE b.id = $3 AND (b.role IS NOT NULL OR p.visibility = 1) AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
-           AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
-           AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
-         ORDER BY p.path LIMIT $2) AS robots
        UNION
        SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
          WHERE g.account_id = $3 AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
@@ -188,7 +165,13 @@ impl<'tx> ReadTx<'_, 'tx> {
             };
         }
         let account = may.account().map_or(-1, |id| id.0);
-        self.rows(&PATHS_VISIBLE, &[page[0], page[1], account.into(), limited.into()], |row| row.text(0))
+        let values = [page[0], page[1], account.into(), limited.into()];
+        let mut paths = self.rows(&PATHS_VISIBLE, &values, |row| row.text(0))?;
+        paths.extend(self.paths_of_namespaces(may, after, limit)?);
+        paths.sort_unstable();
+        paths.dedup();
+        paths.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(paths)
     }
 
     /// All packages by path, after `after`; of one namespace, or all.

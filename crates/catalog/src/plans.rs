@@ -11,9 +11,9 @@ use crate::sql::Statement;
 use crate::test_database::Database;
 use crate::{
     accounts, blobs, collection, copies, damage, devices, downloads, facts, findings, glance, jobs, links,
-    manifests, organizations, package_access, package_records, packages, parts, referrers, repositories,
-    retention, reviews, robots, rules, scrub, scrub_manifests, scrub_store, scrub_usage, settings, storage,
-    tags, teams, tokens, trash, uploads, usage, versions,
+    manifests, namespaces_seen, organizations, package_access, package_records, packages, parts, referrers,
+    repositories, retention, reviews, robots, rules, scrub, scrub_manifests, scrub_store, scrub_usage,
+    settings, storage, tags, teams, tokens, trash, uploads, usage, versions,
 };
 use std::collections::BTreeSet;
 
@@ -184,18 +184,24 @@ const HOT: &[(&Statement, &str)] = &[
     ),
     (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
     (
+        &namespaces_seen::NAMESPACES_SEEN,
+        "m: memberships_by_account, o: id, t: token_limits_by_token, b: id, t: token_limits_by_token, a: id, t: \
+         token_limits_by_token",
+    ),
+    (&namespaces_seen::PATHS_OWNED, "p: packages_live_by_owner, v: versions_live"),
+    (&namespaces_seen::PATHS_INTERNAL, "p: packages_in_namespace, v: versions_live"),
+    (&namespaces_seen::PATHS_INHERITING, "p: packages_inheriting, v: versions_live"),
+    (&namespaces_seen::PATHS_CHOSEN_IN, "t: token_limits_by_token, p: id, v: versions_live, sort"),
+    (
         &packages::PATHS_VISIBLE,
-        "p: packages_live_by_visibility, v: versions_live, rows of open, sort, p: packages_live_by_owner, \
-         t: token_limits_by_token, v: versions_live, rows of own, sort, m: memberships_by_account, p: \
-         packages_live_by_owner, t: token_limits_by_token, o: id, v: versions_live, sort, rows of \
-         organizations, sort, b: id, p: packages_live_by_owner, t: token_limits_by_token, v: versions_live, \
-         rows of robots, sort, g: package_grants_by_account, p: id, t: token_limits_by_token, v: \
-         versions_live, sort, rows of granted, sort, team_members: team_members_by_account, rows of mine, \
-         t: id, rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, v: versions_live, \
-         sort, rows of through_teams, sort, c: repository_accounts_by_account, p: packages_by_repository, \
-         t: token_limits_by_token, v: versions_live, sort, rows of collaborating, sort, rows of mine, c: \
-         repository_teams_by_team, p: packages_by_repository, t: token_limits_by_token, v: versions_live, \
-         sort, rows of through_repositories, sort, rows of visible",
+        "p: packages_live_by_visibility, v: versions_live, rows of open, sort, g: package_grants_by_account, p: id, \
+         t: token_limits_by_token, v: versions_live, sort, rows of granted, sort, team_members: \
+         team_members_by_account, rows of mine, t: id, rows of mine, g: package_teams_by_team, p: id, t: \
+         token_limits_by_token, v: versions_live, sort, rows of through_teams, sort, c: \
+         repository_accounts_by_account, p: packages_by_repository, t: token_limits_by_token, v: \
+         versions_live, sort, rows of collaborating, sort, rows of mine, c: repository_teams_by_team, p: \
+         packages_by_repository, t: token_limits_by_token, v: versions_live, sort, rows of \
+         through_repositories, sort, rows of visible",
     ),
     (&uploads::UPLOAD, "uploads: uploads_1"),
     (&uploads::RECORD_PART, "uploads: uploads_1"),

@@ -57,15 +57,20 @@ impl Edge {
         path == "/token" || path == "/v2" || path.starts_with("/v2/")
     }
 
-    /// Answers a request. `external_url` is how the client reaches this server: scheme, host and port.
-    pub async fn handle<B>(&self, request: Request<B>, external_url: &str) -> Response<Body>
+    /// Answers a request, and names the route that did. `external_url` is how the client reaches this server: scheme,
+    /// host and port; `client` its address, where it is known.
+    pub async fn handle<B>(
+        &self,
+        request: Request<B>,
+        external_url: &str,
+        client: Option<IpAddr>,
+    ) -> (RouteName, Response<Body>)
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let (parts, body) = request.into_parts();
         let shown = request::shown(&parts.headers);
-        let client = parts.extensions.get::<Client>().map(|client| client.0);
         let (name, mut response) = match self.service.admit(&shown, client, writes(&parts)) {
             Ok(admission) => {
                 let (name, answer) = self.dispatch(&parts, body, shown, external_url).await;
@@ -78,13 +83,13 @@ impl Edge {
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         if parts.method == Method::HEAD {
             // The headers say how long the body of a GET would be.
-            if let Some(Ok(length)) = exact_length(&response) {
+            if let Some(length) = http_body::Body::size_hint(response.body()).exact() {
+                let length = HeaderValue::from(length);
                 response.headers_mut().entry(http::header::CONTENT_LENGTH).or_insert(length);
             }
             *response.body_mut() = Body::Empty;
         }
-        response.extensions_mut().insert(name);
-        response
+        (name, response)
     }
 
     async fn dispatch<B>(
@@ -120,10 +125,6 @@ impl Edge {
     }
 }
 
-/// The client's address, as an extension of its request.
-#[derive(Clone, Copy, Debug)]
-pub struct Client(pub IpAddr);
-
 /// Whether a request is counted as one that changes something. Fetching a token changes nothing.
 fn writes(parts: &Parts) -> bool {
     !matches!(parts.method, Method::GET | Method::HEAD) && parts.uri.path() != "/token"
@@ -139,11 +140,6 @@ fn is_known(name: RouteName, status: StatusCode) -> bool {
             | StatusCode::PAYLOAD_TOO_LARGE
     );
     name.0 != "none" && !refused
-}
-
-fn exact_length(response: &Response<Body>) -> Option<Result<HeaderValue, http::header::InvalidHeaderValue>> {
-    let length = http_body::Body::size_hint(response.body()).exact()?;
-    Some(HeaderValue::from_str(&length.to_string()))
 }
 
 async fn run<B>(endpoint: Endpoint, path: V2Path<'_>, call: Call<'_, B>) -> Result<Response<Body>, OciError>

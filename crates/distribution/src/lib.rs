@@ -22,5 +22,5 @@ mod token;
 mod uploads;
 
 pub use body::{Body, BodyError};
-pub use edge::{Client, Edge, Limits};
+pub use edge::{Edge, Limits};
 pub use route::{Endpoint, Pattern, ROUTES, Route, RouteName};

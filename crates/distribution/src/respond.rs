@@ -26,8 +26,21 @@ impl Answer {
         self
     }
 
+    /// The value's own bytes are sent.
+    fn owned(mut self, name: HeaderName, value: String) -> Self {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.0.headers_mut().insert(name, value);
+        }
+        self
+    }
+
+    fn length(mut self, bytes: usize) -> Self {
+        self.0.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        self
+    }
+
     pub(crate) fn digest(self, digest: &Digest) -> Self {
-        self.header(DOCKER_CONTENT_DIGEST, &digest.to_string())
+        self.owned(DOCKER_CONTENT_DIGEST, digest.to_string())
     }
 
     pub(crate) fn location(self, path: &str) -> Self {
@@ -44,7 +57,7 @@ impl Answer {
         let bytes = bytes.into();
         let length = bytes.len();
         *self.0.body_mut() = Body::from(bytes);
-        self.header(CONTENT_TYPE, media_type).header(CONTENT_LENGTH, &length.to_string())
+        self.header(CONTENT_TYPE, media_type).length(length)
     }
 
     pub(crate) fn stream(mut self, body: Body) -> Self {

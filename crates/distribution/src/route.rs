@@ -107,7 +107,7 @@ pub struct Route {
     pub name: RouteName,
 }
 
-/// A route's name; put into the extensions of every answer.
+/// A route's name, given with every answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteName(pub &'static str);
 

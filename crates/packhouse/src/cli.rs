@@ -75,7 +75,8 @@ pub fn run() -> ExitCode {
 
 fn serve(flags: ConfigFlags) -> anyhow::Result<()> {
     let Loaded { config, warning, .. } = config::load(flags.into_inputs())?;
-    telemetry::logs::begin(&config.log, config.log_format)?;
+    // Until this ends: what was gathered for the log is written behind the last thread that logs.
+    let _log = telemetry::logs::begin(&config.log, config.log_format)?;
     if let Some(warning) = warning {
         warn!("{warning}");
     }

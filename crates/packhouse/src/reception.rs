@@ -87,7 +87,8 @@ impl<C: Check> Inner for Reception<C> {
         };
         if packhouse_github::Edge::signs_in(parts.uri.path()) {
             let request = Request::from_parts(parts, body);
-            let (route, response) = self.github.sign_in(request, &origin.external_url, origin.client).await;
+            let signed_in = self.github.sign_in(request, &origin.external_url, origin.client);
+            let (route, response) = Box::pin(signed_in).await;
             return Answered { route, response: response.map(Either::Right) };
         }
         if !Edge::serves(parts.uri.path()) {
@@ -97,13 +98,14 @@ impl<C: Check> Inner for Reception<C> {
                 return Answered { route: NO_ROUTE, response: nothing_here().map(Either::Right) };
             };
             let request = Request::from_parts(parts, body);
-            let (route, response) = self.github.handle(request, &space, origin.client).await;
+            // Boxed, as all that is not a pull: what is awaited here lies in the future of each request, which is moved
+            // several times on its way.
+            let (route, response) = Box::pin(self.github.handle(request, &space, origin.client)).await;
             return Answered { route, response: response.map(Either::Right) };
         }
-        let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(packhouse_distribution::Client(origin.client));
-        let response = self.distribution.handle(request, &origin.external_url).await;
-        let route = response.extensions().get::<RouteName>().map_or(NO_ROUTE, |name| name.0);
+        let request = Request::from_parts(parts, body);
+        let answer = self.distribution.handle(request, &origin.external_url, Some(origin.client));
+        let (RouteName(route), response) = answer.await;
         Answered { route, response: response.map(Either::Left) }
     }
 }

@@ -168,6 +168,45 @@ fn a_given_token_is_not_printed_and_the_next_one_replaces_it() {
 }
 
 #[test]
+fn the_lines_of_the_last_requests_are_in_the_log_of_a_clean_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut server = Server::start(&folder.path().join("data"), |command| {
+        command.stderr(file).env("PACKHOUSE_LOG_FORMAT", "json");
+    });
+    for n in 0..20 {
+        assert!(server.get(&format!("/v2/mona/app/manifests/v{n}"), "").starts_with("HTTP/1.1 401"));
+    }
+    server.stop();
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let paths: Vec<&str> = lines.iter().filter_map(|line| line["http.path"].as_str()).collect();
+    let wanted: Vec<String> = (0..20).map(|n| format!("/v2/mona/app/manifests/v{n}")).collect();
+    assert_eq!(paths, wanted);
+    assert_eq!(lines.last().unwrap()["message"], "closed", "in the order of what happened");
+    let one = lines.iter().find(|line| line["http.path"] == "/v2/mona/app/manifests/v0").unwrap();
+    let names: std::collections::BTreeSet<&str> =
+        one.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "timestamp",
+        "level",
+        "message",
+        "http.method",
+        "http.path",
+        "http.status",
+        "route",
+        "client.address",
+        "received_bytes",
+        "sent_bytes",
+        "seconds",
+        "target",
+        "span",
+    ];
+    assert_eq!(names, expected.into());
+}
+
+#[test]
 fn a_short_token_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output =

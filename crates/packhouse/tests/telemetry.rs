@@ -12,8 +12,9 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use packhouse::config::LogFormat;
 use packhouse::origin::{Origins, Peer};
-use packhouse::telemetry::{Answered, Counted, Inner, Metrics, Observed};
+use packhouse::telemetry::{Answered, Counted, Inner, Metrics, Observed, logs};
 use packhouse::transport::{FileBody, Gate, Limits, RequestBody, Server, Stop, lifecycle};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -91,6 +92,7 @@ struct House {
     metrics: Metrics,
     log: Log,
     _logging: DefaultGuard,
+    _flushing: logs::Flushing,
     _stop: Stop,
 }
 
@@ -98,15 +100,8 @@ impl House {
     /// Everything runs on the test's own thread, which is the one that logs here.
     async fn new(trusted_proxies: &[&str], filter: &str) -> Self {
         let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .with_env_filter(filter)
-            .with_writer(move || writer.clone())
-            .finish();
-        let logging = tracing::subscriber::set_default(subscriber);
+        let (dispatch, flushing) = logs::log(filter, LogFormat::Json, false, log.clone()).unwrap();
+        let logging = tracing::dispatcher::set_default(&dispatch);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = Metrics::new();
@@ -116,7 +111,7 @@ impl House {
         let gate = Gate::new(10, metrics.connections.clone());
         let (stop, running) = lifecycle();
         tokio::spawn(Server { listener, tls: None, handler, limits: LIMITS, gate }.run(running));
-        Self { address, metrics, log, _logging: logging, _stop: stop }
+        Self { address, metrics, log, _logging: logging, _flushing: flushing, _stop: stop }
     }
 
     async fn ask(&self, head: &str) -> String {
@@ -187,6 +182,18 @@ async fn a_trusted_proxy_may_bring_an_id_and_the_clients_address() {
     assert_eq!(house.access_lines(2).await[0]["client.address"], "198.51.100.7");
 }
 
+#[test]
+fn people_see_the_request_at_work_in_its_lines() {
+    let log = Log::default();
+    let (dispatch, flushing) = logs::log("info", LogFormat::Pretty, false, log.clone()).unwrap();
+    tracing::dispatcher::with_default(&dispatch, || tracing::warn!(count = 3, "nobody asked"));
+    drop(flushing);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let (time, rest) = text.split_once(' ').unwrap();
+    assert!(time.len() == 27 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{text}");
+    assert_eq!(rest, " WARN telemetry: nobody asked count=3\n");
+}
+
 #[tokio::test]
 async fn a_quiet_log_still_ties_errors_to_requests() {
     let house = House::new(&[], "warn").await;
@@ -208,6 +215,28 @@ async fn a_panic_is_a_500_with_an_id_and_not_the_end() {
     assert_eq!(house.access_lines(1).await[0]["http.status"], 500);
     assert!(house.get("/", "").await.contains("inside it is"));
     assert_eq!(house.metrics.in_flight.get(), 0);
+}
+
+/// The test runs itself again, as a program that logs a request and panics.
+#[test]
+fn what_was_gathered_and_the_panic_are_on_stderr_when_a_panic_ends_the_program() {
+    const ROLE: &str = "PACKHOUSE_TEST_PANICS";
+    if std::env::var_os(ROLE).is_some() {
+        // Kept from being dropped, as by an end that runs nothing more.
+        std::mem::forget(logs::begin("info", Some(LogFormat::Json)).unwrap());
+        tracing::info!(target: "packhouse::access", "the last \"request\"\n");
+        let _ = std::thread::spawn(|| panic!("on purpose")).join();
+        std::process::abort();
+    }
+    let name = "what_was_gathered_and_the_panic_are_on_stderr_when_a_panic_ends_the_program";
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = again.args([name, "--exact", "--nocapture"]).env(ROLE, "1").output().unwrap();
+    assert!(!ended.status.success());
+    let log = String::from_utf8(ended.stderr).unwrap();
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    assert_eq!(lines.next().expect("the request")["message"], "the last \"request\"\n");
+    let panic = lines.next().expect("the panic");
+    assert_eq!((&panic["message"], &panic["level"]), (&"panicked: on purpose".into(), &"ERROR".into()));
 }
 
 #[tokio::test]

@@ -404,7 +404,8 @@ impl Ask {
         *request.uri_mut() = self.target.parse().unwrap_or_else(|error| panic!("{}: {error}", self.target));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers;
-        let response = self.edge.handle(request, external_url).await;
+        let (name, mut response) = self.edge.handle(request, external_url, None).await;
+        response.extensions_mut().insert(name);
         Answer::read(&self.method, response).await
     }
 }

@@ -90,7 +90,7 @@ fn complain_of(missing: &[String], what: &str) -> anyhow::Result<()> {
 pub(super) fn restore_house(from: RestoreFrom, flags: &OperatorFlags) -> anyhow::Result<()> {
     let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
     let Loaded { config, .. } = config::load(inputs)?;
-    telemetry::logs::begin(LOG_FILTER, config.log_format)?;
+    let _log = telemetry::logs::begin(LOG_FILTER, config.log_format)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let folder = DataFolder::open(&config.data)?;
     let runtime = runtime()?;

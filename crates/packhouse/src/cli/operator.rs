@@ -45,6 +45,8 @@ pub(super) struct Desk {
     own: RefCell<Option<Own>>,
     config: Config,
     runtime: Runtime,
+    /// Behind all that may log.
+    _log: telemetry::logs::Flushing,
 }
 
 /// A house that no server has open. The service goes before the lock.
@@ -57,10 +59,10 @@ impl Desk {
     pub(super) fn open(flags: &OperatorFlags) -> anyhow::Result<Self> {
         let inputs = ConfigFlags::of_data(flags.data.clone(), flags.config.clone()).into_inputs();
         let Loaded { config, .. } = config::load(inputs)?;
-        telemetry::logs::begin(LOG_FILTER, config.log_format)?;
+        let log = telemetry::logs::begin(LOG_FILTER, config.log_format)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        Ok(Self { own: RefCell::default(), config, runtime })
+        Ok(Self { own: RefCell::default(), config, runtime, _log: log })
     }
 
     pub(super) fn ask(&self, command: Command) -> anyhow::Result<Answer> {

@@ -15,11 +15,11 @@ use std::task::{Context, Poll, ready};
 #[derive(Debug)]
 pub struct Counted<B> {
     inner: B,
-    bytes: Arc<AtomicU64>,
+    bytes: Option<Arc<AtomicU64>>,
 }
 
 impl<B> Counted<B> {
-    pub(super) fn new(inner: B, bytes: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(inner: B, bytes: Option<Arc<AtomicU64>>) -> Self {
         Self { inner, bytes }
     }
 }
@@ -34,8 +34,8 @@ impl<B: Body + Unpin> Body for Counted<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
-        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
-            this.bytes.fetch_add(data.map_or(0, |data| data.remaining() as u64), Relaxed);
+        if let (Some(Ok(frame)), Some(bytes)) = (&frame, &this.bytes) {
+            bytes.fetch_add(frame.data_ref().map_or(0, |data| data.remaining() as u64), Relaxed);
         }
         Poll::Ready(frame)
     }

@@ -1,12 +1,15 @@
 //! One request and its answer, from the header to the last byte; its end is logged and counted once.
 
-use super::metrics::{Finished, Metrics};
+use super::current;
+use super::metrics::{Finished, Requests};
+use super::request_id::RequestId;
 use http::{Method, StatusCode};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
-use tracing::{Span, debug, info};
+use tracing::{debug, info};
 
 /// Longest path in a log line; what is longer is cut and gets an ellipsis.
 const PATH_CHARS_MAX: usize = 1024;
@@ -18,13 +21,14 @@ pub(super) const NO_ROUTE: &str = "none";
 /// Dropped when the answer is over, or when the client went away and nobody waits for one.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    metrics: Metrics,
-    span: Span,
+    metrics: Arc<Requests>,
+    id: RequestId,
     method: Method,
     path: String,
     client: IpAddr,
     began: Instant,
-    pub(super) received: Arc<AtomicU64>,
+    /// None for a request without a body, as most are.
+    pub(super) received: Option<Arc<AtomicU64>>,
     pub(super) sent: u64,
     pub(super) route: &'static str,
     pub(super) status: Option<StatusCode>,
@@ -33,24 +37,53 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn begin(metrics: Metrics, span: Span, method: Method, path: &str, client: IpAddr) -> Self {
+    pub(super) fn begin(
+        metrics: Arc<Requests>,
+        id: RequestId,
+        method: Method,
+        path: &str,
+        client: IpAddr,
+    ) -> Self {
         metrics.in_flight.inc();
-        let path = match path.char_indices().nth(PATH_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &path[..end]),
-            None => path.to_owned(),
+        let path = match path.len() > PATH_CHARS_MAX {
+            true => shortened(path),
+            false => path.to_owned(),
         };
         Self {
             metrics,
-            span,
+            id,
             method,
             path,
             client,
             began: Instant::now(),
-            received: Arc::default(),
+            received: None,
             sent: 0,
             route: NO_ROUTE,
             status: None,
             complete: false,
+        }
+    }
+}
+
+fn shortened(path: &str) -> String {
+    match path.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
+/// How it went, in the words of the line.
+struct Shown {
+    status: Option<u16>,
+    complete: bool,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            None => f.write_str("aborted"),
+            Some(status) if self.complete => write!(f, "{status}"),
+            Some(status) => write!(f, "{status}, broken off"),
         }
     }
 }
@@ -63,23 +96,22 @@ impl Drop for Exchange {
             method: &self.method,
             status: self.status,
             time: self.began.elapsed(),
-            bytes_received: self.received.load(Relaxed),
+            bytes_received: self.received.as_ref().map_or(0, |bytes| bytes.load(Relaxed)),
             bytes_sent: self.sent,
         };
         self.metrics.finished(&finished);
 
-        let (method, path) = (&self.method, &self.path);
+        let (method, path) = (self.method.as_str(), self.path.as_str());
         let status = self.status.map(|status| status.as_u16());
-        let shown = status.map_or_else(|| "aborted".to_owned(), |status| status.to_string());
-        let cut = if self.complete || self.status.is_none() { "" } else { ", broken off" };
+        let shown = Shown { status, complete: self.complete };
         let seconds = finished.time.as_secs_f64();
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    target: "packhouse::access",
+                    target: super::writer::GATHERED,
                     {
-                        http.method = %method,
-                        http.path = path.as_str(),
+                        http.method = method,
+                        http.path = path,
                         http.status = status,
                         route = self.route,
                         client.address = %self.client,
@@ -87,11 +119,11 @@ impl Drop for Exchange {
                         sent_bytes = finished.bytes_sent,
                         seconds
                     },
-                    "{method} {path} {shown}{cut}"
+                    "{method} {path} {shown}"
                 )
             };
         }
-        let _entered = self.span.enter();
+        let _entered = current::enter(self.id.clone());
         if QUIET_ROUTES.contains(&self.route) {
             line!(debug);
         } else {

@@ -1,6 +1,7 @@
-//! The handler around the handler: id, span, counts, and an answer even when the inner one panics.
+//! The handler around the handler: id, counts, and an answer even when the inner one panics.
 
 use super::body::{Counted, Sent};
+use super::current::Within;
 use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::request_id::RequestId;
@@ -14,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use tracing::{Instrument, error, error_span};
+use tracing::error;
 
 /// What answers requests, below the telemetry.
 pub trait Inner: Send + Sync + 'static {
@@ -60,14 +61,18 @@ impl<H: Inner> Handle for Observed<H> {
         let id = self.id(&request, peer);
         let id_value = id.header_value();
         request.headers_mut().insert(RequestId::HEADER, id_value.clone());
-        // At the level of errors, so that a quiet filter does not take the id away from the errors it shows.
-        let span = error_span!("request", request.id = %id);
         let client = self.origins.client(request.headers(), peer);
         let (method, path) = (request.method().clone(), request.uri().path());
-        let mut exchange = Exchange::begin(self.metrics.clone(), span.clone(), method, path, client);
+        let mut exchange = Exchange::begin(self.metrics.requests(), id.clone(), method, path, client);
 
-        let request = request.map(|body| Counted::new(body, Arc::clone(&exchange.received)));
-        let answered = caught(self.inner.answer(request, peer)).instrument(span).await;
+        // What has no body needs no count of it.
+        exchange.received = (!request.body().is_end_stream()).then(Arc::default);
+        let received = exchange.received.clone();
+        let request = request.map(|body| Counted::new(body, received));
+        let answered = {
+            let answer = pin!(caught(self.inner.answer(request, peer)));
+            Within::new(id.clone(), answer).await
+        };
         let mut response = if let Some(Answered { route, response }) = answered {
             exchange.route = route;
             exchange.status = Some(response.status());
