@@ -48,6 +48,8 @@ const GOALS: &[Goal] = {
         goal("manifest-head-digest", Of("distribution"), AtLeast(15.0)),
         goal("blob-512mb-1", OfLimit, AtLeast(0.95)),
         goal("blob-512mb-8", OfLimit, AtLeast(0.95)),
+        goal("blob-512mb-read-1", OfLimit, AtLeast(0.95)),
+        goal("blob-512mb-read-8", OfLimit, AtLeast(0.95)),
         goal("blob-512mb-1", CpuPerByteOfLimit, AtMost(1.1)),
         goal("blob-512mb-8", CpuPerByteOfLimit, AtMost(1.1)),
         goal("blob-512mb-tls-1", OfLimit, AtLeast(0.9)),

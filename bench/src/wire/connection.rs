@@ -7,8 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustix::net::RecvFlags;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -65,6 +66,7 @@ pub(crate) struct Connection {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    discards: bool,
 }
 
 impl Connection {
@@ -94,7 +96,13 @@ impl Connection {
             }
         };
         let size = receive_bytes.map_or(BUFFER_BYTES, |bytes| bytes as usize);
-        Ok(Self { stream, buffer: vec![0; size].into_boxed_slice(), start: 0, end: 0 })
+        Ok(Self { stream, buffer: vec![0; size].into_boxed_slice(), start: 0, end: 0, discards: false })
+    }
+
+    /// From now on bodies are dropped in the kernel where that can be (plain TCP), and only counted: what is handed on
+    /// then has the right length and no meaning.
+    pub(crate) fn discard(&mut self) {
+        self.discards = true;
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -162,6 +170,15 @@ impl Connection {
         while left > 0 {
             if self.start == self.end {
                 (self.start, self.end) = (0, 0);
+                if self.discards
+                    && let Stream::Plain(stream) = &self.stream
+                {
+                    let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let gone = drop_some(stream, &mut self.buffer[..most]).await?;
+                    body(&self.buffer[..gone]);
+                    left -= gone as u64;
+                    continue;
+                }
                 self.fill_or_fail().await?;
             }
             let here = (self.end - self.start).min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -214,5 +231,23 @@ impl Connection {
         let read = self.stream.read(&mut self.buffer[self.end..]).await?;
         self.end += read;
         Ok(read)
+    }
+}
+
+/// Drops what came, at most as much as `space`, without copying it (`MSG_TRUNC` of tcp(7)).
+async fn drop_some(stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        let dropped = stream.try_io(Interest::READABLE, || {
+            let (_, dropped) = rustix::net::recv(stream, &mut *space, RecvFlags::TRUNC)?;
+            Ok(dropped)
+        });
+        match dropped {
+            Ok(0) => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended in a body"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
     }
 }

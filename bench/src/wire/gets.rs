@@ -17,6 +17,7 @@ pub(crate) struct Request {
     start: Vec<u8>,
     varies: Varies,
     is_head: bool,
+    discards: bool,
 }
 
 /// What is another thing in each request.
@@ -50,7 +51,22 @@ impl Request {
             start.push_str("00000000");
         }
         start.push_str(&headers);
-        Self { start: start.into_bytes(), varies, is_head: method == "HEAD" }
+        Self { start: start.into_bytes(), varies, is_head: method == "HEAD", discards: false }
+    }
+
+    /// Bodies are dropped in the kernel, where that can be.
+    pub(crate) fn discarding(mut self) -> Self {
+        self.discards = true;
+        self
+    }
+
+    /// A connection as this request wants it.
+    async fn connect(&self, door: &Door) -> std::io::Result<Connection> {
+        let mut connection = Connection::open(door).await?;
+        if self.discards {
+            connection.discard();
+        }
+        Ok(connection)
     }
 
     fn write(&self, random: &mut Random, into: &mut Vec<u8>) {
@@ -102,7 +118,7 @@ async fn work(shared: Arc<(Door, Request)>, mut gate: Gate) -> anyhow::Result<()
     let (door, request) = &*shared;
     let mut random = Random::new()?;
     let mut bytes = Vec::with_capacity(request.start.len() + 64);
-    let mut connection = Connection::open(door).await?;
+    let mut connection = request.connect(door).await?;
     gate.open().await?;
     loop {
         request.write(&mut random, &mut bytes);
@@ -128,7 +144,7 @@ async fn work(shared: Arc<(Door, Request)>, mut gate: Gate) -> anyhow::Result<()
             }
         };
         if closed {
-            connection = Connection::open(door).await?;
+            connection = request.connect(door).await?;
         }
     }
 }

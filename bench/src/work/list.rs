@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::pulls::Pull;
 use super::pushes::{Push, Sizes};
-use super::reads::{Get, What, Who};
+use super::reads::{Body, Get, What, Who};
 use super::skopeo::Direction;
 use super::{MACHINE, Unit, Work, Workload};
 use crate::wire::How;
@@ -41,19 +41,24 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
 ];
 
 const fn get(what: What, connections: usize) -> Work {
-    Work::Get(Get { what, method: "GET", who: Who::Owner, connections, tls: false })
+    Work::Get(Get { what, method: "GET", who: Who::Owner, connections, tls: false, body: Body::Read })
+}
+
+/// Of blobs over plain TCP, with bodies that the generator drops.
+const fn blob(what: What, connections: usize) -> Work {
+    Work::Get(Get { what, method: "GET", who: Who::Owner, connections, tls: false, body: Body::Dropped })
 }
 
 const fn head(what: What, connections: usize) -> Work {
-    Work::Get(Get { what, method: "HEAD", who: Who::Owner, connections, tls: false })
+    Work::Get(Get { what, method: "HEAD", who: Who::Owner, connections, tls: false, body: Body::Read })
 }
 
 const fn anonymous(what: What, connections: usize) -> Work {
-    Work::Get(Get { what, method: "GET", who: Who::Nobody, connections, tls: false })
+    Work::Get(Get { what, method: "GET", who: Who::Nobody, connections, tls: false, body: Body::Read })
 }
 
 const fn over_tls(what: What, connections: usize) -> Work {
-    Work::Get(Get { what, method: "GET", who: Who::Owner, connections, tls: true })
+    Work::Get(Get { what, method: "GET", who: Who::Owner, connections, tls: true, body: Body::Read })
 }
 
 const fn push(sizes: Sizes, how: How, clients: usize) -> Work {
@@ -128,20 +133,32 @@ fn reads() -> Vec<Workload> {
             "HEAD manifest by digest, bearer token, 32 connections",
             head(ByDigest, 32),
         )),
-        row("blob-512mb-1", &["B3", "goals"], "GET blob 512 MB, 1 connection", get(Blob(512 * MB), 1))
+        row("blob-512mb-1", &["B3", "goals"], "GET blob 512 MB, 1 connection", blob(Blob(512 * MB), 1))
             .unit(Rate)
             .beside(BLOBS_TWICE, "nginx-sendfile"),
         files(row(
             "blob-512mb-8",
             &["B3", "goals"],
             "GET blob 512 MB, 8 connections",
+            blob(Blob(512 * MB), 8),
+        )),
+        files(row(
+            "blob-512mb-read-1",
+            &["B3", "goals"],
+            "GET blob 512 MB, 1 connection, read by the generator",
+            get(Blob(512 * MB), 1),
+        )),
+        files(row(
+            "blob-512mb-read-8",
+            &["B3", "goals"],
+            "GET blob 512 MB, 8 connections, read by the generator",
             get(Blob(512 * MB), 8),
         )),
         files(row(
             "range-64kib",
             &["B4", "goals"],
             "GET 64 KiB at random places of 512 MB, 16 connections",
-            get(Range { blob: 512 * MB, bytes: 65_536 }, 16),
+            blob(Range { blob: 512 * MB, bytes: 65_536 }, 16),
         ))
         .unit(Unit::RequestsPerSecond),
         row("token", &["B15", "goals"], "token endpoint, 16 connections", get(What::Token, 16))
@@ -172,9 +189,9 @@ fn reads() -> Vec<Workload> {
             anonymous(ByTag, 256),
         )),
         nginx(row("blob-1kb", &["B3"], "GET blob 1 kB, 32 connections", get(Blob(KB), 32))),
-        files(row("blob-1mb", &["B3"], "GET blob 1 MB, 16 connections", get(Blob(MB), 16))),
-        files(row("blob-10mb", &["B3"], "GET blob 10 MB, 8 connections", get(Blob(10 * MB), 8))),
-        files(row("blob-100mb", &["B3"], "GET blob 100 MB, 4 connections", get(Blob(100 * MB), 4))),
+        files(row("blob-1mb", &["B3"], "GET blob 1 MB, 16 connections", blob(Blob(MB), 16))),
+        files(row("blob-10mb", &["B3"], "GET blob 10 MB, 8 connections", blob(Blob(10 * MB), 8))),
+        files(row("blob-100mb", &["B3"], "GET blob 100 MB, 4 connections", blob(Blob(100 * MB), 4))),
         row(
             "blob-512mb-tls-1",
             &["B16", "goals"],

@@ -44,6 +44,20 @@ pub(crate) enum Who {
     Nobody,
 }
 
+/// What the generator does with bodies.
+///
+/// On one machine somebody has to fetch a blob from memory. A target that copies it has done so before the generator
+/// reads, and one that uses sendfile leaves that to the generator, whose one thread then sets the pace: the target that
+/// does less would look slower. A client on another machine costs the target's machine nothing, so blobs are dropped in
+/// the kernel unless it is the whole machine that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// Dropped in the kernel. Over TLS it is read, since it has to be deciphered.
+    Dropped,
+    /// Read into a buffer.
+    Read,
+}
+
 /// A request, and on how many connections it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Get {
@@ -52,6 +66,7 @@ pub(crate) struct Get {
     pub(crate) who: Who,
     pub(crate) connections: usize,
     pub(crate) tls: bool,
+    pub(crate) body: Body,
 }
 
 impl Get {
@@ -115,6 +130,7 @@ impl Get {
             client.fetch(&path, |_| {}).await?;
         }
         let request = Request::new(self.method, &door, &path, authorization.as_deref(), varies);
+        let request = if self.body == Body::Dropped { request.discarding() } else { request };
         gets(&door, request, self.connections, desk.length, service.meter()).await
     }
 }
