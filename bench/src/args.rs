@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
     /// Tags and packages of the lists.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(200..=10_000_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(200..=10_000_000))]
     pub(crate) entries: u64,
     /// Another registry, which may hold what the works put there: `NAME=http://user:password@host:port`.
     #[arg(long, value_name = "NAME=URL")]

@@ -1,6 +1,7 @@
 //! Runs the works: stage by stage, and in each round every target in turn.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -41,6 +42,10 @@ pub(crate) async fn run(
         let mut stage = Stage::set(&desk, now, &names, arguments.entries).await?;
         for work in now {
             all.push(rounds_of(arguments, &desk, &mut stage, work, &bar).await);
+            // Where nobody sees a bar: a log of CI, say.
+            if !arguments.json && !std::io::stderr().is_terminal() {
+                eprintln!("{}: done after {:.0} s", work.id, bar.elapsed().as_secs_f64());
+            }
         }
     }
     bar.finish_and_clear();

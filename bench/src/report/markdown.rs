@@ -17,8 +17,8 @@ fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
     let machine = &report.machine;
     writeln!(
         page,
-        "Made {} by `{}`: {} rounds of {} s each.",
-        report.made_at, report.command, report.rounds, report.seconds
+        "Made {} by `{}`: {} rounds of {} s each, lists of {} entries.",
+        report.made_at, report.command, report.rounds, report.seconds, report.entries
     )?;
     writeln!(
         page,
