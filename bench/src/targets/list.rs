@@ -74,7 +74,7 @@ pub(crate) const TARGETS: &[Listed] = &[
         template: template!("distribution.yml"),
         arguments: REGISTRY_SERVE,
         environment: &[("OTEL_TRACES_EXPORTER", "none")],
-        durability: "syncs files; not the folders that name them",
+        durability: "syncs files, and the folders of small ones; not the one that a blob is moved to",
         authentication: NO_AUTHENTICATION,
     },
     Listed {
