@@ -3,6 +3,7 @@
 //! `cargo xtask test` is the test command of the README. It sets up what the tests need (real clients, a
 //! PostgreSQL, a Garage), runs every check, goes on after a failed one, and ends with the line `N passed, N failed`.
 
+mod bench;
 mod garage;
 mod postgres;
 mod run;
@@ -42,6 +43,14 @@ enum Chore {
     /// Counts what requests cost in instructions, and writes that into `tests/instructions.txt`, against which the
     /// step `e2e` compares.
     Instructions,
+    /// Measures Packhouse beside other registries and beside nginx; docs/benchmarks.md says how to read it.
+    ///
+    /// Installs what is missing as `test` does, builds, and gives the words to the benchmark: `--help`, `--list`.
+    Bench {
+        /// Words for the benchmark, such as `--only goals`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Only sets up the tools, and says where they are.
     Tools,
 }
@@ -54,6 +63,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Test { only, long, words } => steps::test(&only, long, &words),
         Chore::Instructions => steps::instructions(),
+        Chore::Bench { words } => bench::bench(&words),
         Chore::Tools => tools::report(),
     };
     match done {

@@ -66,6 +66,7 @@ const NEEDS: &[(&str, &[&str], bool)] = &[
     ("a_sync_behind_the_commit", &["strace"], false),
     ("a_token_signs_in", &["gh", "gh-current"], false),
     ("buildah::", &["buildah", "busybox"], true),
+    ("benchmark_", &["nginx"], false),
     ("compose::", &["busybox", "containerd", "docker", "docker-compose", "dockerd", "runc"], true),
     ("conformance_on_", &["conformance"], false),
     ("conformance_on_postgres", &["postgresql"], false),
@@ -219,12 +220,16 @@ impl Session {
             }
             Step::Deny => self.deny(),
             Step::Build => self.cargo(&["build", "--release", "--package", "packhouse"]),
-            Step::Unit => self.tests(&["--workspace", "--exclude", "packhouse-tests"], Vec::new()),
+            Step::Unit => self.tests(
+                &["--workspace", "--exclude", "packhouse-tests", "--exclude", "packhouse-bench"],
+                Vec::new(),
+            ),
             Step::E2e => {
                 let skipped =
                     self.left_out().into_iter().flat_map(|name| ["--skip".to_owned(), name.to_owned()]);
                 let skipped = skipped.collect();
-                self.tests(&["--package", "packhouse-tests"], skipped)
+                // The benchmark's own tests run it against the release build.
+                self.tests(&["--package", "packhouse-tests", "--package", "packhouse-bench"], skipped)
             }
         }
     }

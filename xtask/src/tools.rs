@@ -28,6 +28,17 @@ const GO_TOOLS: &[GoTool] = &[
     GoTool { name: "helm4", package: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
 ];
 
+/// What the benchmark compares with, beside Debian's packages.
+const BENCH_GO_TOOLS: &[GoTool] = &[GoTool {
+    name: "distribution",
+    package: "github.com/distribution/distribution/v3/cmd/registry",
+    version: "v3.1.2",
+}];
+
+/// Debian's packages that the benchmark alone needs.
+const BENCH_DEBIAN: &[(&str, &[&str])] =
+    &[("coreutils", &["dd"]), ("docker-registry", &["docker-registry"]), ("openssl", &["openssl"])];
+
 /// A `gh` beside Debian's, which is years older.
 const GH_CURRENT: &str = "v2.86.0";
 
@@ -46,6 +57,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("docker-registry", &["docker-registry"]),
     ("docker.io", &["docker", "dockerd"]),
     ("gh", &["gh"]),
+    ("nginx-light", &["nginx"]),
     ("nodejs", &["node"]),
     ("npm", &["npm"]),
     ("podman", &["podman"]),
@@ -73,19 +85,7 @@ impl Tools {
     /// Only when there is nowhere to put tools, or somebody asked to stop.
     pub(crate) fn set_up() -> anyhow::Result<Self> {
         let mut tools = Self::default();
-        let trouble = install_packages().err();
-        for (package, programs) in DEBIAN {
-            for program in *programs {
-                match find(program) {
-                    Some(path) => drop(tools.found.insert(program, path)),
-                    None => {
-                        let why =
-                            trouble.as_ref().map_or_else(String::new, |trouble| format!(": {trouble:#}"));
-                        tools.missing.insert(program, format!("Debian's package `{package}`{why}"));
-                    }
-                }
-            }
-        }
+        tools.install(DEBIAN);
         let shelf = shelf()?;
         for tool in GO_TOOLS {
             tools.note(tool.name, go_tool(&shelf, tool));
@@ -99,6 +99,40 @@ impl Tools {
             bail!("stopped while setting up");
         }
         Ok(tools)
+    }
+
+    /// Installs what `cargo xtask bench` needs and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tools::set_up`].
+    pub(crate) fn for_bench() -> anyhow::Result<Self> {
+        let mut tools = Self::default();
+        let shared =
+            DEBIAN.iter().filter(|(package, _)| ["nginx-light", "skopeo", "util-linux"].contains(package));
+        tools.install(&[BENCH_DEBIAN, shared.copied().collect::<Vec<_>>().as_slice()].concat());
+        let shelf = shelf()?;
+        for tool in BENCH_GO_TOOLS {
+            tools.note(tool.name, go_tool(&shelf, tool));
+        }
+        Ok(tools)
+    }
+
+    /// Looks for the programs of Debian's packages, after installing what is missing as far as this user may.
+    fn install(&mut self, packages: &[(&'static str, &'static [&'static str])]) {
+        let trouble = install_packages(packages).err();
+        for (package, programs) in packages {
+            for program in *programs {
+                match find(program) {
+                    Some(path) => drop(self.found.insert(program, path)),
+                    None => {
+                        let why =
+                            trouble.as_ref().map_or_else(String::new, |trouble| format!(": {trouble:#}"));
+                        self.missing.insert(program, format!("Debian's package `{package}`{why}"));
+                    }
+                }
+            }
+        }
     }
 
     fn note(&mut self, name: &'static str, tool: anyhow::Result<PathBuf>) {
@@ -143,8 +177,8 @@ pub(crate) fn report() -> anyhow::Result<bool> {
 }
 
 /// One call of apt-get for all packages that are missing; none when none is.
-fn install_packages() -> anyhow::Result<()> {
-    let missing: Vec<&str> = DEBIAN
+fn install_packages(packages: &[(&'static str, &'static [&'static str])]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = packages
         .iter()
         .filter(|(_, programs)| programs.iter().any(|program| find(program).is_none()))
         .map(|(package, _)| *package)

@@ -106,8 +106,8 @@ impl House {
             nodes.push((service, seen));
         }
         let mut house = House { nodes, runtime, database, watch, mona: Shown::Nothing, _folder: folder };
-        house.operate(Command::UserCreate { name: "mona".into(), site_admin: false });
-        house.operate(Command::OrgCreate { name: "acme".into(), owner: "mona".into() });
+        house.operate(&Command::UserCreate { name: "mona".into(), site_admin: false });
+        house.operate(&Command::OrgCreate { name: "acme".into(), owner: "mona".into() });
         house.mona = house.token("mona", None).1;
         house
     }
@@ -121,7 +121,7 @@ impl House {
         &self.nodes[0].0
     }
 
-    fn operate(&self, command: Command) -> Answer {
+    fn operate(&self, command: &Command) -> Answer {
         match self.wait(self.service().operate(command.clone())) {
             Answer::Refused { message } => panic!("{command:?}: {message}"),
             answer => answer,
@@ -129,38 +129,38 @@ impl House {
     }
 
     fn people(&self, command: PeopleCommand) {
-        self.operate(Command::People(command));
+        self.operate(&Command::People(command));
     }
 
     fn token(&self, user: &str, expires_seconds: Option<u64>) -> (i64, Shown) {
         let scopes = ["read:packages", "write:packages", "delete:packages"].map(str::to_owned).to_vec();
         let name = "of a test".to_owned();
-        let made = self.operate(Command::TokenCreate { user: user.into(), name, scopes, expires_seconds });
+        let made = self.operate(&Command::TokenCreate { user: user.into(), name, scopes, expires_seconds });
         let Answer::Token { token, view } = made else { panic!("no token") };
         (view.id, Shown::Bearer(token))
     }
 
     /// A user with a token.
     fn user(&self, user: &str) -> (i64, Shown) {
-        self.operate(Command::UserCreate { name: user.into(), site_admin: false });
+        self.operate(&Command::UserCreate { name: user.into(), site_admin: false });
         self.token(user, None)
     }
 
     /// To a member of `acme`, or a team.
     fn grant(&self, path: &str, to: &str, role: &str) {
         if !to.contains(':') {
-            self.operate(Command::OrgAddMember { org: "acme".into(), user: to.into(), owner: false });
+            self.operate(&Command::OrgAddMember { org: "acme".into(), user: to.into(), owner: false });
         }
         let (path, user, role) = (path.into(), to.into(), role.into());
-        self.operate(Command::PackageGrant { path, user, role });
+        self.operate(&Command::PackageGrant { path, user, role });
     }
 
     fn revoke(&self, path: &str, of: &str) {
-        self.operate(Command::PackageRevoke { path: path.into(), user: of.into() });
+        self.operate(&Command::PackageRevoke { path: path.into(), user: of.into() });
     }
 
     fn make(&self, path: &str, visibility: &str) {
-        self.operate(Command::PackageVisibility { path: path.into(), visibility: visibility.into() });
+        self.operate(&Command::PackageVisibility { path: path.into(), visibility: visibility.into() });
     }
 
     fn push(&self, path: &str, tag: &str, layer: &str) -> Digest {
@@ -226,7 +226,7 @@ fn team_of(path: &str) -> String {
 fn in_team(house: &House, path: &str, who: &str) {
     let (org, team) = ("acme".to_owned(), team_of(path));
     let (name, description) = (team.clone(), None);
-    house.operate(Command::OrgAddMember { org: org.clone(), user: who.into(), owner: false });
+    house.operate(&Command::OrgAddMember { org: org.clone(), user: who.into(), owner: false });
     house.people(PeopleCommand::TeamCreate {
         org: org.clone(),
         name,
@@ -270,7 +270,7 @@ const CHANGES: &[Change] = &[
         what: "the token is revoked",
         open: read,
         close: |house, _, _, token| {
-            house.operate(Command::TokenRevoke { id: token });
+            house.operate(&Command::TokenRevoke { id: token });
         },
         then: denied,
     },
@@ -278,7 +278,7 @@ const CHANGES: &[Change] = &[
         what: "the account is suspended",
         open: read,
         close: |house, _, who, _| {
-            house.operate(Command::UserSuspend { name: who.into() });
+            house.operate(&Command::UserSuspend { name: who.into() });
         },
         then: denied,
     },
@@ -297,21 +297,21 @@ const CHANGES: &[Change] = &[
     Change {
         what: "a member leaves, to whom an internal package was open",
         open: |house, path, who| {
-            house.operate(Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
+            house.operate(&Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
             house.make(path, "internal");
         },
         close: |house, _, who, _| {
-            house.operate(Command::OrgRemoveMember { org: "acme".into(), user: who.into() });
+            house.operate(&Command::OrgRemoveMember { org: "acme".into(), user: who.into() });
         },
         then: denied,
     },
     Change {
         what: "an owner becomes a member",
         open: |house, _, who| {
-            house.operate(Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: true });
+            house.operate(&Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: true });
         },
         close: |house, _, who, _| {
-            house.operate(Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
+            house.operate(&Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
         },
         then: denied,
     },
@@ -364,7 +364,7 @@ const CHANGES: &[Change] = &[
     Change {
         what: "members may read repositories no more",
         open: |house, path, who| {
-            house.operate(Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
+            house.operate(&Command::OrgAddMember { org: "acme".into(), user: who.into(), owner: false });
             base_role(house, "read");
             linked(house, path, "private");
         },
@@ -559,8 +559,8 @@ fn what_was_read_beside_a_change_is_not_remembered() {
     let (service, _) = runtime.block_on(started).unwrap();
     let nodes = vec![(service.clone(), Seen::default())];
     let mut house = House { nodes, runtime, database, watch, mona: Shown::Nothing, _folder: folder };
-    house.operate(Command::UserCreate { name: "mona".into(), site_admin: false });
-    house.operate(Command::OrgCreate { name: "acme".into(), owner: "mona".into() });
+    house.operate(&Command::UserCreate { name: "mona".into(), site_admin: false });
+    house.operate(&Command::OrgCreate { name: "acme".into(), owner: "mona".into() });
     house.mona = house.token("mona", None).1;
     house.push("acme/app", "v1", "before");
     let tag = Reference::Tag("v1".parse().unwrap());

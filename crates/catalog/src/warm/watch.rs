@@ -9,8 +9,7 @@ use crate::CatalogError;
 use rusqlite::functions::FunctionFlags;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How the triggers name what a change is about.
-const PLACES: i64 = 1;
+/// How the triggers name what a change is about; 1 is [`About::Places`].
 const CONTENTS: i64 = 2;
 const PLANS: i64 = 3;
 const TOKEN: i64 = 4;
@@ -150,7 +149,8 @@ impl Watch {
             PACKAGE => About::Package(number()),
             CONTENTS => About::Contents,
             PLANS => About::Plans,
-            PLACES | _ => About::Places,
+            // Places; and what is misspelt ends too much rather than too little.
+            _ => About::Places,
         };
         let shard = self.warm.stamps().shard(about);
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
