@@ -15,6 +15,7 @@ use crate::warm::Warm;
 use crate::{CatalogError, schema};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -114,6 +115,9 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(256);
+    // The plans are those that were looked at (`plans.rs`), whatever the parameters are; else SQLite plans many statements
+    // again for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let pragmas = if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"

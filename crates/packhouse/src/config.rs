@@ -74,6 +74,8 @@ pub struct Config {
     pub deleted_retention: Duration,
     /// `gc_grace`
     pub gc_grace: Duration,
+    /// `cache_bytes`
+    pub cache_bytes: u64,
     /// `gc_rate`, things in a second.
     pub gc_rate: u64,
     /// `plans`, with those that are always there.
@@ -173,6 +175,7 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let token_life = from.seconds("token_seconds", 60, 86_400)?;
     let deleted_retention = from.required("deleted_retention", values::retention)?.0;
     let gc_grace = from.required("gc_grace", values::retention)?.0;
+    let cache_bytes = from.number("cache_bytes", 0, 64 << 30)?;
     let gc_rate = from.number("gc_rate", 1, 1_000_000)?;
     let plans = from.plans()?;
     let plan = from.default_plan(&plans)?;
@@ -215,6 +218,7 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         token_life,
         deleted_retention,
         gc_grace,
+        cache_bytes,
         gc_rate,
         plans,
         plan,

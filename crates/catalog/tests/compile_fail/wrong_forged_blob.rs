@@ -4,7 +4,7 @@ use packhouse_catalog::*;
 use packhouse_oci::*;
 
 fn forge(digest: Digest) -> ReadableBlob {
-    let key = String::from("blobs/aa/00000000000000000000000000000000");
+    let key = "blobs/aa/00000000000000000000000000000000".into();
     ReadableBlob { digest, size: 1, key, pinned_until: Micros(0) }
 }
 

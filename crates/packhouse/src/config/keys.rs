@@ -372,6 +372,16 @@ pub static KEYS: &[Key] = &[
         secret: false,
     },
     Key {
+        name: "cache_bytes",
+        section: Section::Content,
+        placeholder: "BYTES",
+        allowed: "a number of bytes from 0 to 68719476736 (64 GiB)",
+        default: Fallback::Value("33554432"),
+        about: "Memory for what pulls need again and again: manifests, and on the embedded catalog also who may read what. It \
+                is never older than the last change.",
+        secret: false,
+    },
+    Key {
         name: "gc_rate",
         section: Section::Content,
         placeholder: "NUMBER",

@@ -42,11 +42,12 @@ pub async fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Opened
 
 /// Where the catalog is, and how it is opened.
 pub fn catalog_options(config: &Config, folder: &DataFolder) -> Options {
-    Options::new(match &config.database_url {
+    let options = Options::new(match &config.database_url {
         // Where the blobs are this machine's files, no second server may use the same database.
         Some(url) => Place::Postgres { url: url.reveal().to_owned(), alone: config.s3.is_none() },
         None => Place::Sqlite(folder.path().join(CATALOG_FILE)),
-    })
+    });
+    Options { cache_bytes: config.cache_bytes, ..options }
 }
 
 /// Opens the place of the blobs.
