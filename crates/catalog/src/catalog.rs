@@ -69,7 +69,7 @@ pub struct Catalog {
 enum Glances {
     /// On what this process remembers, which alone writes.
     Remembered,
-    /// The same, when its turn comes.
+    /// The same, when its turn comes, and on the database in the same turn.
     Stepped,
     /// By one statement, since others write too.
     Fetched,
@@ -143,17 +143,26 @@ impl Catalog {
         T: Send + 'static,
         E: From<CatalogError> + Send + 'static,
     {
-        if self.glances == Glances::Remembered {
-            return match self.warm.attempt(&mut body) {
-                Some(answer) => answer,
-                None => self.read(body).await,
-            };
+        match self.glances {
+            Glances::Remembered => {
+                return match self.warm.attempt(&mut body) {
+                    Some(answer) => answer,
+                    None => self.read(body).await,
+                };
+            }
+            Glances::Stepped => {
+                let warm = Arc::clone(&self.warm);
+                let step = move |connection: &mut Connection| {
+                    warm.attempt(&mut body).unwrap_or_else(|| reading(connection, &mut body))
+                };
+                return send(&self.readers, Kind::Read, step).await;
+            }
+            Glances::Fetched => {}
         }
-        let ask = (self.glances == Glances::Fetched).then(ask);
-        let (warm, mut first) = (Arc::clone(&self.warm), body.clone());
+        let (ask, warm, mut first) = (ask(), Arc::clone(&self.warm), body.clone());
         let glanced = send(&self.readers, Kind::Glance, move |connection| {
-            let fetched = ask.as_ref().map(|ask| Fetched::fetch(connection, ask)).transpose()?;
-            Ok::<_, E>(knowing(Known::of(&warm, fetched.as_ref()), &mut first))
+            let fetched = Fetched::fetch(connection, &ask)?;
+            Ok::<_, E>(knowing(Known::of(&warm, Some(&fetched)), &mut first))
         });
         match glanced.await? {
             Some(answer) => answer,
