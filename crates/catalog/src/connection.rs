@@ -104,6 +104,13 @@ impl Connection {
         Ok(())
     }
 
+    /// In front of a commit: what it changes is not answered from memory while it is under way.
+    pub(crate) fn announce_changes(&self) {
+        if let Some(watch) = &self.watch {
+            watch.announce();
+        }
+    }
+
     /// Between a commit and its answers: what it changed is remembered no more.
     pub(crate) fn publish_changes(&self) {
         if let Some(watch) = &self.watch {

@@ -55,6 +55,13 @@ statement!(
      ORDER BY p.path LIMIT $2"
 );
 
+/// The first of some paths in their order, each once.
+pub(crate) fn keep_first(paths: &mut Vec<String>, limit: u32) {
+    paths.sort_unstable();
+    paths.dedup();
+    paths.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+}
+
 /// What a caller sees of a namespace.
 struct Seen {
     namespace: i64,
@@ -65,7 +72,7 @@ struct Seen {
 }
 
 impl<'tx> ReadTx<'_, 'tx> {
-    /// Paths after `after`, at most `limit` of each namespace, and some perhaps twice.
+    /// Paths after `after` in their order, at most `limit`. One look at an index for each namespace that the caller is in.
     pub(crate) fn paths_of_namespaces(
         &mut self,
         may: &Granted<'tx, List>,
@@ -83,6 +90,8 @@ impl<'tx> ReadTx<'_, 'tx> {
             let page = [after.into(), Value::Int(limit.into()), seen.namespace.into()];
             let mut add = |statement, values: &[Value<'_>]| {
                 paths.extend(self.rows(statement, values, |row| row.text(0))?);
+                // Of many namespaces no more is kept than makes a page.
+                keep_first(&mut paths, limit);
                 Ok::<_, CatalogError>(())
             };
             match (seen.covered, seen.all == 1) {

@@ -1,5 +1,6 @@
 //! Packages, their visibility and who has a role on them.
 
+use crate::namespaces_seen::keep_first;
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
@@ -168,9 +169,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         let values = [page[0], page[1], account.into(), limited.into()];
         let mut paths = self.rows(&PATHS_VISIBLE, &values, |row| row.text(0))?;
         paths.extend(self.paths_of_namespaces(may, after, limit)?);
-        paths.sort_unstable();
-        paths.dedup();
-        paths.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        keep_first(&mut paths, limit);
         Ok(paths)
     }
 

@@ -180,6 +180,7 @@ fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> bool {
 }
 
 fn commit(connection: &mut Connection) -> Result<(), CatalogError> {
+    connection.announce_changes();
     let done = connection.batch("commit", "COMMIT");
     if done.is_err() {
         connection.doubt().set(true);

@@ -6,9 +6,10 @@
 //! - **Nobody has to remember to forget.** Triggers on the writer's own connection ([`watch`]) see each change of what is
 //!   remembered, whatever statement makes it, and mark *shards*: a token, a path, a package, or all places. A test asks
 //!   SQLite which columns the remembered statements read and compares them with the triggers.
-//! - **Times, not messages.** [`stamps`]: a commit's marks are published between the commit and its acknowledgement. What
-//!   is remembered carries the time *before* its snapshot was taken, so what was read beside a commit counts as older than
-//!   it. It holds while none of its shards was marked later.
+//! - **Times, not messages.** [`stamps`]: a commit's marks are announced before it and published between it and its
+//!   acknowledgement; in between, what is remembered of the marked shards holds for nobody, since the database may show the
+//!   commit to others already. What is remembered carries the time *before* its snapshot was taken, so what was read beside
+//!   a commit counts as older than it. It holds while none of its shards was marked later.
 //! - **Check and use are one moment.** A transaction on what is remembered ([`Known`]) runs the same closure as one on the
 //!   database, with a brand of its own. When it is over, everything that it used must still hold: so it saw what all
 //!   acknowledged changes left, at the moment when it ended. Otherwise, or when anything is missing, it never happened,

@@ -14,10 +14,10 @@ use http_body_util::Full;
 use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place, Work};
 use packhouse_oci::{Algorithm, Digest, PackageName, Reference};
-use packhouse_service::operator::{Answer, Command, PeopleCommand};
+use packhouse_service::operator::{Answer, Command, MachineCommand, PeopleCommand, UsageCommand};
 use packhouse_service::{
-    Actions, Clock, Grant, LimitWanted, PullError, PutManifest, Role, ScopeAsked, Service, Settings, Shown,
-    TokenRequest, TokenWanted,
+    Actions, Clock, Grant, LimitWanted, Limits, PullError, PutManifest, RobotChange, Role, ScopeAsked,
+    Service, Settings, Shown, TeamChange, TokenRequest, TokenWanted,
 };
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -133,7 +133,8 @@ impl House {
     }
 
     fn token(&self, user: &str, expires_seconds: Option<u64>) -> (i64, Shown) {
-        let scopes = ["read:packages", "write:packages", "delete:packages"].map(str::to_owned).to_vec();
+        let scopes =
+            ["read:packages", "write:packages", "delete:packages", "admin:org"].map(str::to_owned).to_vec();
         let name = "of a test".to_owned();
         let made = self.operate(&Command::TokenCreate { user: user.into(), name, scopes, expires_seconds });
         let Answer::Token { token, view } = made else { panic!("no token") };
@@ -242,6 +243,10 @@ fn in_team(house: &House, path: &str, who: &str) {
     });
     house.grant(path, &format!("team:{team}"), "read");
 }
+/// The name of the repository that a package is linked to.
+fn code_of(path: &str) -> String {
+    format!("{}-code", path.rsplit('/').next().unwrap())
+}
 fn linked(house: &House, path: &str, visibility: &str) -> String {
     let repository = format!("{path}-code");
     let (made, visibility) = (repository.clone(), visibility.to_owned());
@@ -335,6 +340,55 @@ const CHANGES: &[Change] = &[
         open: in_team,
         close: |house, path, _, _| {
             house.people(PeopleCommand::TeamDelete { org: "acme".into(), team: team_of(path) });
+        },
+        then: denied,
+    },
+    Change {
+        what: "the team above loses its child",
+        open: |house, path, who| {
+            let (org, above, below) = ("acme".to_owned(), team_of(path), format!("{}-child", team_of(path)));
+            house.operate(&Command::OrgAddMember { org: org.clone(), user: who.into(), owner: false });
+            for (name, parent) in [(above.clone(), None), (below.clone(), Some(above.clone()))] {
+                let (org, description) = (org.clone(), None);
+                house.people(PeopleCommand::TeamCreate { org, name, description, secret: false, parent });
+            }
+            house.grant(path, &format!("team:{above}"), "read");
+            let (team, user) = (below, who.to_owned());
+            house.people(PeopleCommand::TeamAddMember { org, team, user, maintainer: false });
+        },
+        close: |house, path, _, _| {
+            let team = format!("{}-child", team_of(path));
+            let change = TeamChange { parent: Some(None), ..TeamChange::default() };
+            house.wait(house.service().change_team(&house.mona, "acme", &team, change)).unwrap();
+        },
+        then: denied,
+    },
+    Change {
+        what: "the team loses its role in the linked repository",
+        open: |house, path, who| {
+            in_team(house, path, who);
+            house.revoke(path, &format!("team:{}", team_of(path)));
+            base_role(house, "none");
+            linked(house, path, "private");
+            let repository = code_of(path);
+            let (org, team, role) = ("acme".into(), team_of(path), Some("read".into()));
+            house.people(PeopleCommand::TeamRole { org, team, repository, role });
+        },
+        close: |house, path, _, _| {
+            let (org, team, repository) = ("acme".into(), team_of(path), code_of(path));
+            house.people(PeopleCommand::TeamRole { org, team, repository, role: None });
+        },
+        then: denied,
+    },
+    Change {
+        what: "another package is made where a renamed one was",
+        open: |house, path, who| {
+            read(house, path, who);
+            let to = name(&format!("{path}-now"));
+            house.wait(house.service().move_package(&house.mona, &name(path), &to)).unwrap();
+        },
+        close: |house, path, _, _| {
+            house.push(path, "v1", "the other one");
         },
         then: denied,
     },
@@ -503,6 +557,79 @@ fn a_token_that_ends_is_not_remembered_beyond_it(house: &House) {
 #[test]
 fn a_token_ends_when_it_ends() {
     both(a_token_that_ends_is_not_remembered_beyond_it);
+}
+
+fn a_robot_loses_its_role(house: &House) {
+    let (manifest, layer) = (house.push("acme/app", "v1", "a"), digest("a"));
+    let (org, robot) = ("acme".to_owned(), "bot".to_owned());
+    let role = Some("read".to_owned());
+    let made = MachineCommand::RobotCreate { org: org.clone(), name: robot.clone(), role, description: None };
+    house.operate(&Command::Machines(made));
+    let token = MachineCommand::RobotToken {
+        org: org.clone(),
+        name: robot.clone(),
+        token_name: "of a test".into(),
+        scopes: vec!["read:packages".into()],
+        expires_seconds: None,
+    };
+    let Answer::Token { token, .. } = house.operate(&Command::Machines(token)) else { panic!("no token") };
+    let shows = Shown::Bearer(token);
+    for node in 0..house.nodes.len() {
+        for _ in 0..3 {
+            assert_ne!(house.pull(node, &shows, "acme/app", manifest, layer), denied(manifest, layer));
+        }
+    }
+    let change = RobotChange { role: Some(None), description: None };
+    house.wait(house.service().change_robot(&house.mona, &org, &robot, change)).unwrap();
+    for node in 0..house.nodes.len() {
+        assert_eq!(house.pull(node, &shows, "acme/app", manifest, layer), denied(manifest, layer));
+    }
+}
+
+#[test]
+fn what_a_robot_may_is_seen_by_the_next_request() {
+    both(a_robot_loses_its_role);
+}
+
+fn a_plan_holds_from_the_next_pull_on(house: &House) {
+    let layer = digest("a");
+    house.push("acme/app", "v1", "a");
+    let nothing = Limits { transfer: Some(0), ..Limits::default() };
+    let plans = [("unlimited".to_owned(), Limits::default()), ("nothing".to_owned(), nothing)];
+    house.wait(house.service().adopt_plans(&plans, "unlimited")).unwrap();
+    let sent = |node: usize| {
+        let service: &Service = &house.nodes[node].0;
+        let app = name("acme/app");
+        house.wait(async {
+            let found = service.blob(&house.mona, &app, layer).await.unwrap();
+            told(service.read_blob(&found, 0, 1).await, |_| layer)
+        })
+    };
+    for node in 0..house.nodes.len() {
+        assert!((0..3).all(|_| sent(node) == Told::Bytes(layer)));
+    }
+    let plan = |plan: &str| {
+        let set = UsageCommand::SetPlan { account: "acme".into(), plan: Some(plan.into()) };
+        house.operate(&Command::Usage(set));
+    };
+    plan("nothing");
+    for node in 0..house.nodes.len() {
+        assert!((0..3).all(|_| sent(node) == Told::Denied));
+    }
+    plan("unlimited");
+    for node in 0..house.nodes.len() {
+        assert!((0..3).all(|_| sent(node) == Told::Bytes(layer)));
+    }
+    // The plan itself changes.
+    house.wait(house.service().adopt_plans(&[("unlimited".to_owned(), nothing)], "unlimited")).unwrap();
+    for node in 0..house.nodes.len() {
+        assert!((0..3).all(|_| sent(node) == Told::Denied));
+    }
+}
+
+#[test]
+fn a_plan_is_seen_by_the_next_pull() {
+    both(a_plan_holds_from_the_next_pull_on);
 }
 
 fn limits_of_fine_grained_tokens_hold(house: &House) {

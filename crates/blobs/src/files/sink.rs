@@ -211,3 +211,47 @@ impl Sink for FileSink {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BlobStore;
+    use crate::driver::Journal;
+    use packhouse_oci::Algorithm;
+
+    #[derive(Debug)]
+    struct NoJournal;
+
+    impl Journal for NoJournal {
+        fn note(&self, _: Vec<u8>) -> Work<'static, ()> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// A session in which a sync beside the writing has found that the disk fails.
+    fn failed(folder: &std::path::Path) -> Box<FileSink> {
+        let claim = BlobStore::files(folder).unwrap().claim("a session").unwrap();
+        let (key, journal) = ("blobs/00/x".to_owned(), Arc::new(NoJournal));
+        let start = Start { key, received: 0, state: Vec::new(), epoch: 0, journal, claim };
+        let mut sink = FileSink::open(folder.join("x"), start).unwrap();
+        sink.syncing = Some(spawn_blocking(|| Err(io::Error::from_raw_os_error(5))));
+        Box::new(sink)
+    }
+
+    /// The system tells it to that sync and to nobody else: all later ones would succeed.
+    #[tokio::test]
+    async fn what_a_sync_beside_the_writing_found_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let says = |error: BlobError| error.to_string();
+        assert!(says(failed(folder.path()).sync().await.unwrap_err()).contains("syncing"));
+        assert!(says(failed(folder.path()).finish(digest).await.unwrap_err()).contains("syncing"));
+        // While more comes, as soon as it is known.
+        let sink = failed(folder.path());
+        while sink.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+        let (chunks, hasher) = (vec![Bytes::from_static(b"more")], Hasher::new(Algorithm::Sha256));
+        assert!(says((sink as Box<dyn Sink>).write(chunks, hasher).await.unwrap_err()).contains("syncing"));
+    }
+}

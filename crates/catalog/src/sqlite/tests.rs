@@ -7,6 +7,7 @@ use super::*;
 use crate::catalog::Kind;
 use crate::sql::statement;
 use crate::transaction::writing;
+use crate::warm::stamps::About;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -268,6 +269,35 @@ fn no_answer_leaves_before_its_commit() {
     write(&mut connection, vec![act(Fate::Refused, heard.clone()), act(Fate::Good, Arc::default())]);
     assert!(heard.answer.lock().unwrap().is_some());
     assert_eq!(early.load(Ordering::SeqCst), 0);
+}
+
+/// Readers see a commit in the file a moment before its answers leave. Who has seen it there must not be answered from memory
+/// as if it had not been.
+#[test]
+fn what_a_commit_changes_is_not_answered_from_memory_while_it_is_under_way() {
+    let warm = Arc::new(Warm::new(0, true));
+    let plans = warm.stamps().shard(About::Plans);
+    let before = warm.stamps().now();
+    let during: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let (looking, seen) = (Arc::clone(&warm), Arc::clone(&during));
+    let hook = move || {
+        let stamps = looking.stamps();
+        seen.lock().unwrap().push(stamps.unchanged(plans, stamps.now()));
+        false
+    };
+    let (_folder, mut connection) = writer(|bare| bare.commit_hook(Some(hook)).unwrap());
+    connection.watch(&warm).unwrap();
+    let act = |name: &str, heard| {
+        Box::new(Act { name: name.to_owned(), fate: Fate::Good, answer: None, heard }) as Box<dyn Job>
+    };
+    // The schema's own commits.
+    during.lock().unwrap().clear();
+    write(&mut connection, vec![act("another", Arc::default())]);
+    write(&mut connection, vec![act("default_plan", Arc::default())]);
+    assert_eq!(*during.lock().unwrap(), [true, false]);
+    let stamps = warm.stamps();
+    assert!(!stamps.unchanged(plans, before), "what was remembered before is over");
+    assert!(stamps.unchanged(plans, stamps.now()), "what is read now may be remembered");
 }
 
 #[test]

@@ -61,6 +61,14 @@ impl Stamps {
         self.now.load(SeqCst)
     }
 
+    /// Says that a commit is about to change these. Until it is published nothing that is remembered of them holds, so
+    /// nobody is answered by it who may have seen the commit in the database already.
+    pub(crate) fn announce(&self, shards: &[Shard]) {
+        for shard in shards {
+            self.changed[usize::from(shard.0)].store(u64::MAX, SeqCst);
+        }
+    }
+
     /// Says that a commit changed these, before anybody is told of it.
     pub(crate) fn publish(&self, shards: &[Shard]) {
         if shards.is_empty() {
@@ -100,6 +108,11 @@ mod tests {
         stamps.publish(&[mine]);
         assert!(!stamps.unchanged(mine, before));
         assert!(stamps.unchanged(other, before));
+        assert!(stamps.unchanged(mine, stamps.now()));
+        stamps.announce(&[mine]);
+        assert!(!stamps.unchanged(mine, stamps.now()));
+        assert!(stamps.unchanged(other, before));
+        stamps.publish(&[mine]);
         assert!(stamps.unchanged(mine, stamps.now()));
         stamps.publish_all();
         assert!(!stamps.unchanged(other, before));

@@ -159,6 +159,12 @@ impl Watch {
         }
     }
 
+    /// In front of a commit.
+    pub(crate) fn announce(&self) {
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.warm.stamps().announce(&marks);
+    }
+
     /// Behind a commit, or a rollback, which changed nothing: then what is remembered is only read again.
     pub(crate) fn publish(&self) {
         let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));

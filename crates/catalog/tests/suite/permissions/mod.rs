@@ -10,6 +10,7 @@ mod table;
 #[path = "../../../../access/tests/decisions/permissions/world.rs"]
 mod world;
 
+mod glances;
 mod places;
 
 use crate::house::{House, NOW, hash_of, on_every_database};
