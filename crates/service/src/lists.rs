@@ -113,6 +113,8 @@ impl Service {
     pub async fn check_credential(&self, shown: &Shown) -> Result<bool, ListError> {
         let presented = self.presented(shown)?;
         let now = self.clock.now();
-        self.catalog.read(move |tx| Ok(!caller::<ListError>(tx, &presented, now)?.is_anonymous())).await
+        self.catalog
+            .read_remembered(move |tx| Ok(!caller::<ListError>(tx, &presented, now)?.is_anonymous()))
+            .await
     }
 }
