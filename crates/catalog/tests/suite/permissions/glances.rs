@@ -125,6 +125,6 @@ fn one_statement_decides_as_the_others_do() {
 #[test]
 fn what_is_remembered_decides_as_the_database_does() {
     compare(Database::sqlite(), 2, |time, statements| {
-        assert!(time == 0 || statements.is_empty(), "{statements:?}")
+        assert!(time == 0 || statements.is_empty(), "{statements:?}");
     });
 }
