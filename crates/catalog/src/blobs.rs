@@ -1,7 +1,6 @@
 //! Blobs: what is stored. In which packages it is readable is in `links.rs`.
 
 use crate::sql::{Row, Value, statement};
-use crate::warm::BlobKey;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{Granted, PackageId, Pull, Push};
 use packhouse_oci::Digest;
@@ -94,9 +93,8 @@ impl<'tx> ReadTx<'_, 'tx> {
         may: &Granted<'tx, Pull>,
         digest: &Digest,
     ) -> Result<Option<ReadableBlob>, CatalogError> {
-        let found = self.recall((may.package(), *digest), |tx, (package, digest): &BlobKey| {
-            tx.readable(*package, &digest.to_bytes())
-        })?;
+        let (package, digest) = (may.package(), *digest);
+        let found = self.recall((package, digest), |tx| tx.readable(package, &digest.to_bytes()))?;
         Ok(found.map(|found| ReadableBlob::clone(&found)))
     }
 

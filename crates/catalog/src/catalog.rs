@@ -131,6 +131,12 @@ impl Catalog {
         send(&self.readers, Kind::Read, move |connection| reading(connection, &mut body)).await
     }
 
+    /// Runs a closure on what this process remembers, here and now, with nothing copied for another thread. `None`: others
+    /// write to the database too, or what is remembered is not enough; then [`Catalog::glance`] asks the database.
+    pub fn recollect<R>(&self, mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> R) -> Option<R> {
+        (self.glances == Glances::Remembered).then(|| self.warm.attempt(&mut body)).flatten()
+    }
+
     /// As [`Catalog::read`], for a pull: on what this process remembers, without any I/O, when it is the only one that
     /// writes and knows enough; on a database that others write to, by one statement that brings what `ask` names. The
     /// closure may run more than once, and sees no difference.
@@ -180,8 +186,7 @@ impl Catalog {
         T: Send + 'static,
         E: From<CatalogError> + Send + 'static,
     {
-        let remembered = (self.glances == Glances::Remembered).then(|| self.warm.attempt(&mut body));
-        match remembered.flatten() {
+        match self.recollect(&mut body) {
             Some(answer) => answer,
             None => self.read(body).await,
         }

@@ -3,7 +3,7 @@
 use crate::accounts::{ORGANIZATION, ROBOT, USER};
 use crate::sql::{Row, Value, statement};
 use crate::tokens::FINE_GRAINED;
-use crate::warm::{CallerKey, FactsKey};
+use crate::warm::{CallerKey, FactsAsked};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
     AccountId, Bound, Brand, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, PackageId, Policy,
@@ -160,10 +160,10 @@ impl<'tx> ReadTx<'_, 'tx> {
 
     /// Who has a token that was not revoked and has not ended, and whose account is not suspended.
     fn caller_row(&mut self, key: CallerKey, now: Micros) -> Result<Option<Arc<CallerRow>>, CatalogError> {
-        let found = self.recall(key, |tx, key| {
+        let found = self.recall(key, |tx| {
             let found = match key {
                 CallerKey::Hash(hash) => {
-                    tx.row(&CALLER_BY_HASH, &[Value::Bytes(hash), now.0.into()], CallerRow::read)?
+                    tx.row(&CALLER_BY_HASH, &[Value::Bytes(&hash), now.0.into()], CallerRow::read)?
                 }
                 CallerKey::Token(token) => {
                     tx.row(&CALLER_BY_TOKEN, &[token.0.into(), now.0.into()], CallerRow::read)?
@@ -204,7 +204,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         follow: bool,
     ) -> Result<PackageFacts<'tx>, CatalogError> {
         let account = number_of(caller);
-        let row = self.recall(FactsKey { account, path: path.into(), follow }, |tx, _| {
+        let row = self.recall(FactsAsked { account, path, follow }, |tx| {
             if follow {
                 let found = tx.row(&PACKAGE_FOLLOWED, &[path.into(), account.into()], |row| {
                     Ok((package_and_role(row)?, row.text(3)?))

@@ -12,7 +12,7 @@ use crate::facts::{
 use crate::manifests::ManifestRow;
 use crate::sql::{Row, Value, statement};
 use crate::storage::{Allowed, OwnerLimits};
-use crate::warm::{BlobKey, CallerKey, FactsKey, ManifestKey};
+use crate::warm::{BlobKey, CallerKey, FactsAsked, ManifestAsked};
 use bytes::Bytes;
 use packhouse_access::{AccountId, Limits, PackageId, VersionId};
 use packhouse_oci::{Digest, PackageName, Reference};
@@ -169,29 +169,29 @@ impl Fetched {
         rows.fetched(ask, key)
     }
 
-    pub(crate) fn caller(&self, key: &CallerKey) -> Option<Option<Arc<CallerRow>>> {
-        self.caller.as_ref().filter(|(asked, _)| asked == key).map(|(_, found)| found.clone())
+    pub(crate) fn caller(&self, key: CallerKey) -> Option<Option<Arc<CallerRow>>> {
+        self.caller.as_ref().filter(|(asked, _)| *asked == key).map(|(_, found)| found.clone())
     }
 
-    pub(crate) fn facts(&self, key: &FactsKey) -> Option<Option<Arc<FactsRow>>> {
-        let same = key.account == self.account && key.path == self.path && key.follow == self.follow;
+    pub(crate) fn facts(&self, asked: FactsAsked<'_>) -> Option<Option<Arc<FactsRow>>> {
+        let same = asked == FactsAsked { account: self.account, path: &self.path, follow: self.follow };
         same.then(|| Some(Arc::clone(&self.facts)))
     }
 
-    pub(crate) fn manifest(&self, key: &ManifestKey) -> Option<Option<Arc<ManifestRow>>> {
-        let same =
-            self.package() == Some(key.0) && matches!(&self.asked, Asked::Manifest(asked) if *asked == key.1);
+    pub(crate) fn manifest(&self, asked: ManifestAsked<'_>) -> Option<Option<Arc<ManifestRow>>> {
+        let same = self.package() == Some(asked.package)
+            && matches!(&self.asked, Asked::Manifest(reference) if reference == asked.reference);
         same.then(|| self.manifest.clone())
     }
 
-    pub(crate) fn blob(&self, key: &BlobKey) -> Option<Option<Arc<ReadableBlob>>> {
+    pub(crate) fn blob(&self, (package, digest): BlobKey) -> Option<Option<Arc<ReadableBlob>>> {
         let same =
-            self.package() == Some(key.0) && matches!(self.asked, Asked::Blob(asked) if asked == key.1);
+            self.package() == Some(package) && matches!(self.asked, Asked::Blob(asked) if asked == digest);
         same.then(|| self.blob.clone())
     }
 
-    pub(crate) fn owner(&self, key: &AccountId) -> Option<Option<Arc<OwnerLimits>>> {
-        self.owner.as_ref().filter(|(owner, _)| owner == key).map(|(_, limits)| Some(Arc::clone(limits)))
+    pub(crate) fn owner(&self, asked: AccountId) -> Option<Option<Arc<OwnerLimits>>> {
+        self.owner.as_ref().filter(|(owner, _)| *owner == asked).map(|(_, limits)| Some(Arc::clone(limits)))
     }
 
     fn package(&self) -> Option<PackageId> {

@@ -3,13 +3,14 @@
 use crate::parts::Change;
 use crate::sql::{Row, Value, statement};
 use crate::tags::about_the_same;
-use crate::warm::ManifestKey;
+use crate::warm::ManifestAsked;
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use bytes::Bytes;
 use packhouse_access::{
     Delete, EndsVersions, Granted, ManifestId, PackageId, Pull, Push, VersionEnd, VersionId,
 };
 use packhouse_oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference};
+use std::sync::Arc;
 
 /// A manifest to store.
 #[derive(Clone, Debug)]
@@ -183,17 +184,15 @@ impl<'tx> ReadTx<'_, 'tx> {
         &mut self,
         may: &Granted<'tx, Pull>,
         reference: &Reference,
-    ) -> Result<Option<ManifestRow>, CatalogError> {
-        let found = self
-            .recall((may.package(), reference.clone()), |tx, (package, reference): &ManifestKey| {
-                tx.whole_manifest(*package, reference)
-            })?;
-        let Some(found) = found else { return Ok(None) };
-        let mut row = ManifestRow::clone(&found);
-        if let Some(payload) = self.payload_apart(&row.digest)? {
-            row.payload = payload;
-        }
-        Ok(Some(row))
+    ) -> Result<Option<Arc<ManifestRow>>, CatalogError> {
+        let package = may.package();
+        let found =
+            self.recall(ManifestAsked { package, reference }, |tx| tx.whole_manifest(package, reference))?;
+        let Some(row) = found else { return Ok(None) };
+        Ok(Some(match self.payload_apart(&row.digest)? {
+            Some(payload) => Arc::new(ManifestRow { payload, ..ManifestRow::clone(&row) }),
+            None => row,
+        }))
     }
 
     fn whole_manifest(
@@ -219,24 +218,21 @@ impl<'tx> ReadTx<'_, 'tx> {
         &mut self,
         may: &Granted<'tx, Pull>,
         reference: &Reference,
-    ) -> Result<Option<ManifestRow>, CatalogError> {
-        let found =
-            self.recall((may.package(), reference.clone()), |tx, (package, reference): &ManifestKey| {
-                // Where it is remembered, the next one asks for the bytes.
-                if tx.connection()?.learning().is_some() {
-                    return tx.whole_manifest(*package, reference);
+    ) -> Result<Option<Arc<ManifestRow>>, CatalogError> {
+        let package = may.package();
+        self.recall(ManifestAsked { package, reference }, |tx| {
+            // Where it is remembered, the next one asks for the bytes.
+            if tx.connection()?.learning().is_some() {
+                return tx.whole_manifest(package, reference);
+            }
+            let package = Value::Int(package.0);
+            match reference {
+                Reference::Tag(tag) => tx.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], head),
+                Reference::Digest(digest) => {
+                    tx.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], head)
                 }
-                let package = Value::Int(package.0);
-                match reference {
-                    Reference::Tag(tag) => {
-                        tx.row(&MANIFEST_HEAD_BY_TAG, &[package, tag.as_str().into()], head)
-                    }
-                    Reference::Digest(digest) => {
-                        tx.row(&MANIFEST_HEAD_BY_DIGEST, &[package, (&digest.to_bytes()).into()], head)
-                    }
-                }
-            })?;
-        Ok(found.map(|found| ManifestRow::clone(&found)))
+            }
+        })
     }
 }
 

@@ -193,7 +193,7 @@ impl<'tx> ReadTx<'_, 'tx> {
 
     /// As [`ReadTx::limits_of`], for who pulls.
     pub(crate) fn remembered_limits(&mut self, owner: AccountId) -> Result<Option<Allowed>, CatalogError> {
-        let found = self.recall(owner, |tx, owner| Ok(Some(OwnerLimits(tx.limits_of(*owner)?))))?;
+        let found = self.recall(owner, |tx| Ok(Some(OwnerLimits(tx.limits_of(owner)?))))?;
         Ok(found.and_then(|found| found.0.clone()))
     }
 

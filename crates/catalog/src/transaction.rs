@@ -81,15 +81,15 @@ impl ReadTx<'_, '_> {
     /// What is remembered under a key; else what `read` finds in the database, which is remembered then.
     pub(crate) fn recall<T: Thing>(
         &mut self,
-        key: T::Key,
-        read: impl FnOnce(&mut Self, &T::Key) -> Result<Option<T>, CatalogError>,
+        asked: T::Asked<'_>,
+        read: impl FnOnce(&mut Self) -> Result<Option<T>, CatalogError>,
     ) -> Result<Option<Arc<T>>, CatalogError> {
         if let Source::Known(known) = &mut self.source {
-            return known.recall(&key);
+            return known.recall(asked);
         }
-        let Some(found) = read(self, &key)?.map(Arc::new) else { return Ok(None) };
+        let Some(found) = read(self)?.map(Arc::new) else { return Ok(None) };
         if let Some(learning) = self.connection()?.learning() {
-            learning.learn(key, &found);
+            learning.learn(asked, &found);
         }
         Ok(Some(found))
     }

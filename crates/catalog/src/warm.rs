@@ -24,7 +24,7 @@ pub(crate) mod stamps;
 mod things;
 pub(crate) mod watch;
 
-pub(crate) use things::{BlobKey, CallerKey, FactsKey, ManifestKey, Thing};
+pub(crate) use things::{BlobKey, CallerKey, FactsAsked, ManifestAsked, Thing};
 
 use crate::CatalogError;
 use crate::glance::Fetched;
@@ -35,6 +35,9 @@ use quick_cache::{OptionsBuilder, Weighter};
 use stamps::{Shard, Stamps};
 use std::hash::{Hash, RandomState};
 use std::sync::Arc;
+
+/// Uses of what is remembered in one transaction; a pull has at most twelve.
+const USED_MAX: usize = 24;
 
 /// Bytes that are remembered, of keys and values, when nobody says otherwise.
 pub(crate) const BYTES_DEFAULT: u64 = 32 << 20;
@@ -125,10 +128,10 @@ impl Warm {
     }
 
     /// Runs a transaction on what is remembered. `None`: it is not enough, or changed meanwhile.
-    pub(crate) fn attempt<T, E>(
+    pub(crate) fn attempt<R>(
         &self,
-        body: &mut impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E>,
-    ) -> Option<Result<T, E>> {
+        body: &mut impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> R,
+    ) -> Option<R> {
         knowing(Known::of(self, None), body)
     }
 
@@ -158,8 +161,8 @@ pub(crate) struct Learning {
 }
 
 impl Learning {
-    pub(crate) fn learn<T: Thing>(&self, key: T::Key, value: &Arc<T>) {
-        self.warm.keep(self.as_of, key, value);
+    pub(crate) fn learn<T: Thing>(&self, asked: T::Asked<'_>, value: &Arc<T>) {
+        self.warm.keep(self.as_of, T::key(asked), value);
     }
 }
 
@@ -167,15 +170,16 @@ impl Learning {
 pub(crate) struct Known<'c> {
     warm: &'c Warm,
     fetched: Option<&'c Fetched>,
-    used: Vec<(Shard, u64)>,
+    /// The first so many.
+    used: [(Shard, u64); USED_MAX],
+    uses: usize,
     /// Something was asked that is not known.
     lacking: bool,
 }
 
 impl<'c> Known<'c> {
     pub(crate) fn of(warm: &'c Warm, fetched: Option<&'c Fetched>) -> Self {
-        let used = if fetched.is_some() { Vec::new() } else { Vec::with_capacity(16) };
-        Known { warm, fetched, used, lacking: false }
+        Known { warm, fetched, used: [(Shard::FIRST, 0); USED_MAX], uses: 0, lacking: false }
     }
 
     pub(crate) fn lacks(&mut self) -> CatalogError {
@@ -186,15 +190,20 @@ impl<'c> Known<'c> {
     /// Whether all was there, and holds now.
     pub(crate) fn stands(&self) -> bool {
         let stamps = &self.warm.stamps;
-        !self.lacking && self.used.iter().all(|(shard, as_of)| stamps.unchanged(*shard, *as_of))
+        !self.lacking && self.used[..self.uses].iter().all(|(shard, as_of)| stamps.unchanged(*shard, *as_of))
     }
 
-    pub(crate) fn recall<T: Thing>(&mut self, key: &T::Key) -> Result<Option<Arc<T>>, CatalogError> {
+    pub(crate) fn recall<T: Thing>(&mut self, asked: T::Asked<'_>) -> Result<Option<Arc<T>>, CatalogError> {
         if let Some(fetched) = self.fetched {
-            return T::fetched(fetched, key).ok_or_else(|| self.lacks());
+            return T::fetched(fetched, asked).ok_or_else(|| self.lacks());
         }
-        let Some(entry) = T::memory(self.warm).0.get(key) else { return Err(self.lacks()) };
-        self.used.extend(entry.shards.map(|shard| (shard, entry.as_of)));
+        let Some(entry) = T::memory(self.warm).0.get(&asked) else { return Err(self.lacks()) };
+        // What uses more than there is room to remember is for the database.
+        let Some(used) = self.used.get_mut(self.uses..self.uses + entry.shards.len()) else {
+            return Err(self.lacks());
+        };
+        used.copy_from_slice(&entry.shards.map(|shard| (shard, entry.as_of)));
+        self.uses += entry.shards.len();
         Ok(Some(Arc::clone(&entry.value)))
     }
 

@@ -120,8 +120,7 @@ impl Edge {
         let challenge = Challenge::new(external_url, matches!(shown, Shown::Bearer(_)));
         let call =
             Call { service: &self.service, limits: &self.limits, parts, query, shown, challenge, body };
-        // Boxed: the endpoints' states differ much in size, and a connection holds the largest.
-        (route.name, Box::pin(run(route.endpoint, path, call)).await)
+        (route.name, run(route.endpoint, path, call).await)
     }
 }
 
@@ -142,16 +141,18 @@ fn is_known(name: RouteName, status: StatusCode) -> bool {
     name.0 != "none" && !refused
 }
 
+/// Each endpoint is boxed by itself: what is awaited here lies in the future of each request, which is moved several times
+/// on its way, and a box for all of them would be as large as the largest.
 async fn run<B>(endpoint: Endpoint, path: V2Path<'_>, call: Call<'_, B>) -> Result<Response<Body>, OciError>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     match endpoint {
-        Endpoint::Token => return token::get(call).await,
-        Endpoint::TokenPost => return token::post(call).await,
-        Endpoint::Base => return lists::base(call).await,
-        Endpoint::Catalog => return lists::catalog(call).await,
+        Endpoint::Token => return Box::pin(token::get(call)).await,
+        Endpoint::TokenPost => return Box::pin(token::post(call)).await,
+        Endpoint::Base => return Box::pin(lists::base(call)).await,
+        Endpoint::Catalog => return Box::pin(lists::catalog(call)).await,
         Endpoint::Tags
         | Endpoint::Manifest
         | Endpoint::PutManifest
@@ -174,18 +175,18 @@ where
         V2Path::Base | V2Path::Catalog | V2Path::TagsList { .. } | V2Path::Uploads { .. } => "",
     };
     match endpoint {
-        Endpoint::Tags => lists::tags(call, &name).await,
-        Endpoint::Manifest => manifests::get(call, &name, last).await,
-        Endpoint::PutManifest => manifests::put(call, &name, last).await,
-        Endpoint::DeleteManifest => manifests::delete(call, &name, last).await,
-        Endpoint::Blob => blobs::get(call, &name, last).await,
-        Endpoint::DeleteBlob => blobs::delete(call, &name, last).await,
-        Endpoint::BeginUpload => uploads::begin(call, &name).await,
-        Endpoint::Upload => uploads::status(call, &name, last).await,
-        Endpoint::AppendUpload => uploads::append(call, &name, last).await,
-        Endpoint::FinishUpload => uploads::finish(call, &name, last).await,
-        Endpoint::CancelUpload => uploads::cancel(call, &name, last).await,
-        Endpoint::Referrers => lists::referrers(call, &name, last).await,
+        Endpoint::Tags => Box::pin(lists::tags(call, &name)).await,
+        Endpoint::Manifest => Box::pin(manifests::get(call, &name, last)).await,
+        Endpoint::PutManifest => Box::pin(manifests::put(call, &name, last)).await,
+        Endpoint::DeleteManifest => Box::pin(manifests::delete(call, &name, last)).await,
+        Endpoint::Blob => Box::pin(blobs::get(call, &name, last)).await,
+        Endpoint::DeleteBlob => Box::pin(blobs::delete(call, &name, last)).await,
+        Endpoint::BeginUpload => Box::pin(uploads::begin(call, &name)).await,
+        Endpoint::Upload => Box::pin(uploads::status(call, &name, last)).await,
+        Endpoint::AppendUpload => Box::pin(uploads::append(call, &name, last)).await,
+        Endpoint::FinishUpload => Box::pin(uploads::finish(call, &name, last)).await,
+        Endpoint::CancelUpload => Box::pin(uploads::cancel(call, &name, last)).await,
+        Endpoint::Referrers => Box::pin(lists::referrers(call, &name, last)).await,
         Endpoint::Token | Endpoint::TokenPost | Endpoint::Base | Endpoint::Catalog => {
             Err(OciError::no_such_endpoint())
         }

@@ -32,13 +32,15 @@ pub(crate) async fn get<B>(
     };
     let found =
         found.map_err(|error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull")))?;
-    let tag = format!("\"{}\"", found.digest);
+    let mut tag = String::from("\"");
+    found.digest.push_to(&mut tag);
+    tag.push('"');
     let unchanged =
         call.parts.headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     if unchanged {
-        return Ok(Answer::new(StatusCode::NOT_MODIFIED).digest(&found.digest).header(ETAG, &tag).done());
+        return Ok(Answer::new(StatusCode::NOT_MODIFIED).digest(&found.digest).owned(ETAG, tag).done());
     }
-    let answer = Answer::new(StatusCode::OK).digest(&found.digest).header(ETAG, &tag);
+    let answer = Answer::new(StatusCode::OK).digest(&found.digest).owned(ETAG, tag);
     if call.is_head() {
         let answer = answer.header(CONTENT_TYPE, found.media_type.as_str());
         return Ok(answer.header(CONTENT_LENGTH, &found.size.to_string()).done());

@@ -9,6 +9,9 @@ use packhouse_service::Session;
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(crate) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
+/// Headers of an answer, with those that are set further out.
+const HEADERS_USUAL: usize = 12;
+
 /// An answer being put together. A header value that could not be sent is left out: all of ours can.
 pub(crate) struct Answer(Response<Body>);
 
@@ -16,6 +19,8 @@ impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = status;
+        // At once, or the map grows and is sorted anew on the way.
+        response.headers_mut().reserve(HEADERS_USUAL);
         Answer(response)
     }
 
@@ -27,7 +32,7 @@ impl Answer {
     }
 
     /// The value's own bytes are sent.
-    fn owned(mut self, name: HeaderName, value: String) -> Self {
+    pub(crate) fn owned(mut self, name: HeaderName, value: String) -> Self {
         if let Ok(value) = HeaderValue::try_from(value) {
             self.0.headers_mut().insert(name, value);
         }
@@ -40,7 +45,9 @@ impl Answer {
     }
 
     pub(crate) fn digest(self, digest: &Digest) -> Self {
-        self.owned(DOCKER_CONTENT_DIGEST, digest.to_string())
+        let mut text = String::new();
+        digest.push_to(&mut text);
+        self.owned(DOCKER_CONTENT_DIGEST, text)
     }
 
     pub(crate) fn location(self, path: &str) -> Self {

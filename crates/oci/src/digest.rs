@@ -11,6 +11,8 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
+/// `sha512:` and 128 hex digits.
+const TEXT_CHARS_MAX: usize = 135;
 /// Algorithm names longer than this are not repeated in error messages.
 const ALGORITHM_CHARS_MAX: usize = 32;
 
@@ -119,7 +121,23 @@ impl Digest {
 
     /// The hash in lower-case hex, without the algorithm.
     pub fn hex(&self) -> String {
-        self.hash().iter().flat_map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]).collect()
+        let mut hex = String::with_capacity(2 * self.algorithm.hash_bytes());
+        self.push_hex(&mut hex);
+        hex
+    }
+
+    /// Appends its text: what [`Display`](fmt::Display) writes, without the detour by a formatter. An answer has it twice.
+    pub fn push_to(&self, text: &mut String) {
+        text.reserve(TEXT_CHARS_MAX);
+        text.push_str(self.algorithm.as_str());
+        text.push(':');
+        self.push_hex(text);
+    }
+
+    fn push_hex(&self, text: &mut String) {
+        for &byte in self.hash() {
+            text.push_str(HEX[usize::from(byte)]);
+        }
     }
 
     /// The stored form: one byte for the algorithm (1 SHA-256, 2 SHA-512), then the hash.
@@ -140,7 +158,9 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm, self.hex())
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -207,9 +227,30 @@ fn is_algorithm_name(text: &str) -> bool {
         })
 }
 
-fn hex_digit(nibble: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(nibble & 15)])
-}
+/// Each byte in hex.
+static HEX: [&str; 256] = {
+    static DIGITS: [[u8; 2]; 256] = {
+        let digits = b"0123456789abcdef";
+        let mut pairs = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+            byte += 1;
+        }
+        pairs
+    };
+    let mut texts = [""; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // Hex digits are text: the empty one is never taken.
+        texts[byte] = match std::str::from_utf8(&DIGITS[byte]) {
+            Ok(text) => text,
+            Err(_) => "",
+        };
+        byte += 1;
+    }
+    texts
+};
 
 fn hex_value(digit: u8) -> Result<u8, DigestError> {
     match digit {

@@ -53,6 +53,29 @@ pub const SCHEMA1_MANIFEST: &str = "application/vnd.docker.distribution.manifest
 /// Docker image manifest, schema 1 with signatures: refused.
 pub const SCHEMA1_SIGNED_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
+/// Those above, which need no check and no copy.
+const KNOWN: [&str; 19] = [
+    OCI_MANIFEST,
+    OCI_INDEX,
+    OCI_CONFIG,
+    OCI_EMPTY,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_FOREIGN_LAYER,
+    OCI_FOREIGN_LAYER_GZIP,
+    OCI_FOREIGN_LAYER_ZSTD,
+    DOCKER_MANIFEST,
+    DOCKER_LIST,
+    DOCKER_CONFIG,
+    DOCKER_LAYER_GZIP,
+    DOCKER_LAYER,
+    DOCKER_FOREIGN_LAYER_GZIP,
+    DOCKER_FOREIGN_LAYER,
+    SCHEMA1_MANIFEST,
+    SCHEMA1_SIGNED_MANIFEST,
+];
+
 /// A media type: `type/subtype`, without parameters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MediaType {
@@ -116,6 +139,9 @@ impl FromStr for MediaType {
     type Err = MediaTypeError;
 
     fn from_str(text: &str) -> Result<Self, MediaTypeError> {
+        if let Some(known) = KNOWN.iter().find(|known| **known == text) {
+            return Ok(Self::known(known));
+        }
         let essence = text.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
         if essence.is_empty() {
             return Err(MediaTypeError::Empty);

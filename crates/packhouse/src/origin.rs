@@ -45,6 +45,7 @@ pub struct Origin {
     pub beside: Option<(String, String)>,
 }
 
+const SCHEME_END: &str = "://";
 /// The API also stands at the root of this host, beside the main one.
 const API_HOST: &str = "api.";
 
@@ -106,7 +107,8 @@ impl Origins {
             None => own_host(request)?.to_owned(),
         };
         let scheme = if secure.unwrap_or(peer.tls) { "https" } else { "http" };
-        let external_url = format!("{scheme}://{host}");
+        let mut external_url = String::with_capacity(scheme.len() + SCHEME_END.len() + host.len());
+        external_url.extend([scheme, SCHEME_END, &host]);
         // (A dot after it, or `localhost`: `api.test` alone is a host of its own.)
         let main =
             host.strip_prefix(API_HOST).filter(|main| main.contains('.') || main.starts_with("localhost"));

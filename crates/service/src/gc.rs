@@ -8,6 +8,7 @@
 use crate::access::caller;
 use crate::error::Fault;
 use crate::sweep::{SweepError, fault};
+use crate::together::{AT_ONCE, together};
 use crate::{Denied, Service};
 use packhouse_access::{Collect, Granted, Refused, decide_collect};
 use packhouse_catalog::{
@@ -142,13 +143,17 @@ impl Service {
             ..Collected::default()
         };
         let mut failed = None;
-        for group in groups(&claimed) {
-            match self.collect_group(by, group, judgement).await {
-                Ok(removed) => done.note(&removed),
-                // The catalog is away, for the others too: they are due again in a while.
-                Err(error) if error.passes() => return Err(error),
-                // What cannot be looked at holds up nothing else.
-                Err(error) => failed = Some(error),
+        let groups: Vec<&[Claimed]> = groups(&claimed).collect();
+        for groups in groups.chunks(AT_ONCE) {
+            let collecting = groups.iter().map(|group| self.collect_group(by, group, judgement));
+            for collected in together(collecting).await {
+                match collected {
+                    Ok(removed) => done.note(&removed),
+                    // The catalog is away, for the others too: they are due again in a while.
+                    Err(error) if error.passes() => return Err(error),
+                    // What cannot be looked at holds up nothing else.
+                    Err(error) => failed = Some(error),
+                }
             }
         }
         if let Some(error) = failed {

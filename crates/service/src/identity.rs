@@ -134,12 +134,11 @@ fn presented(shown: &Shown, keys: &Keys, now: packhouse_catalog::Micros) -> Resu
         Shown::Bearer(token) if token.is_empty() || token.len() > CREDENTIAL_MAX => Err(Denied::Credential),
         // What Homebrew and others send to ghcr.io in place of an anonymous token: the base64 of `A`.
         Shown::Bearer(token) if token == "QQ==" => Ok(Presented::Anonymous { bound: None }),
-        Shown::Bearer(token) if bearer::looks_signed(token) => {
-            keys.verify(token, now).ok_or(Denied::Credential)
-        }
-        Shown::Bearer(token) => {
-            Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) })
-        }
+        Shown::Bearer(token) => match keys.checked(token, now) {
+            Some(presented) => presented.ok_or(Denied::Credential),
+            None if bearer::looks_signed(token) => keys.verify(token, now).ok_or(Denied::Credential),
+            None => Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) }),
+        },
     }
 }
 

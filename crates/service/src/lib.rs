@@ -43,6 +43,7 @@ mod start;
 mod sweep;
 mod tally;
 mod teams;
+mod together;
 mod token_format;
 mod token_service;
 pub mod transfer;

@@ -6,12 +6,47 @@
 
 use crate::access::{caller, read_facts};
 use crate::identity::Shown;
-use crate::pulls::{ask, found};
+use crate::pulls::{Asker, ask, found};
 use crate::usage::month_of;
 use crate::{BlobFound, ManifestFound, PullError, Service};
 use packhouse_access::{Pull, Push, decide};
-use packhouse_catalog::{Asked, Micros, Presented, WriteTx};
+use packhouse_catalog::{Asked, ManifestRow, Micros, Presented, ReadTx, WriteTx};
 use packhouse_oci::{Digest, PackageName, Reference};
+use std::sync::Arc;
+
+impl Asker<'_> {
+    /// The blob, and whether its pin is to be renewed: it ends before `fresh`, and the caller may push.
+    fn blob_head(
+        self,
+        tx: &mut ReadTx<'_, '_>,
+        digest: &Digest,
+        fresh: Micros,
+    ) -> Result<(BlobFound, bool), PullError> {
+        let caller = caller::<PullError>(tx, self.presented, self.now)?;
+        let facts = read_facts(tx, &caller, self.name.as_str(), self.follow)?;
+        let may = decide::<Pull>(&facts)?;
+        let blob = tx.blob(&may, digest)?.ok_or(PullError::BlobUnknown(*digest))?;
+        let stale = blob.pinned_until() < fresh && decide::<Push>(&facts).is_ok();
+        let room = tx.transfer_room(&may, month_of(self.now))?;
+        Ok((BlobFound { blob, owner: may.owner(), public: may.is_public(), room }, stale))
+    }
+
+    /// The same of a manifest.
+    fn manifest_head(
+        self,
+        tx: &mut ReadTx<'_, '_>,
+        reference: &Reference,
+        fresh: Micros,
+    ) -> Result<(Arc<ManifestRow>, bool), PullError> {
+        let caller = caller::<PullError>(tx, self.presented, self.now)?;
+        let facts = read_facts(tx, &caller, self.name.as_str(), self.follow)?;
+        let may = decide::<Pull>(&facts)?;
+        let row = tx.manifest_head(&may, reference)?;
+        let row = row.ok_or_else(|| PullError::ManifestUnknown(reference.clone()))?;
+        let stale = row.pinned_until < fresh && decide::<Push>(&facts).is_ok();
+        Ok((row, stale))
+    }
+}
 
 impl Service {
     /// Whether the package has a blob (end-2, HEAD). To who may push it is a promise: see the module.
@@ -22,27 +57,23 @@ impl Service {
         digest: Digest,
     ) -> Result<BlobFound, PullError> {
         let presented = self.presented(shown)?;
-        let (path, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
-        let (asker, fresh) = (presented.clone(), self.pinned_for_half());
-        let ask = ask(&presented, name, || Asked::Blob(digest), follow, now);
-        let (found, stale) = self
-            .catalog
-            .glance(ask, move |tx| {
-                let caller = caller::<PullError>(tx, &asker, now)?;
-                let facts = read_facts(tx, &caller, path.as_str(), follow)?;
-                let may = decide::<Pull>(&facts)?;
-                let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
-                let stale = blob.pinned_until() < fresh && decide::<Push>(&facts).is_ok();
-                let room = tx.transfer_room(&may, month_of(now))?;
-                let found = BlobFound { blob, owner: may.owner(), public: may.is_public(), room };
-                Ok::<_, PullError>((found, stale))
-            })
-            .await?;
+        let (now, follow, fresh) = (self.clock.now(), self.settings.redirect_renamed, self.pinned_for_half());
+        let asker = Asker { presented: &presented, name, follow, now };
+        let (found, stale) = match self.catalog.recollect(|tx| asker.blob_head(tx, &digest, fresh)) {
+            Some(answer) => answer?,
+            None => {
+                let ask = ask(&presented, name, || Asked::Blob(digest), follow, now);
+                let (presented, name) = (presented.clone(), name.clone());
+                let body = move |tx: &mut ReadTx<'_, '_>| {
+                    Asker { presented: &presented, name: &name, follow, now }.blob_head(tx, &digest, fresh)
+                };
+                Box::pin(self.catalog.glance(ask, body)).await?
+            }
+        };
         if stale {
-            self.pin(presented, name, PullError::BlobUnknown(digest), move |tx, may, until| {
-                tx.pin_blob(may, &digest, until)
-            })
-            .await?;
+            let gone = PullError::BlobUnknown(digest);
+            Box::pin(self.pin(presented, name, gone, move |tx, may, until| tx.pin_blob(may, &digest, until)))
+                .await?;
         }
         Ok(found)
     }
@@ -55,29 +86,27 @@ impl Service {
         reference: &Reference,
     ) -> Result<ManifestFound, PullError> {
         let presented = self.presented(shown)?;
-        let (path, asked, now) = (name.clone(), reference.clone(), self.clock.now());
-        let (asker, fresh, follow) =
-            (presented.clone(), self.pinned_for_half(), self.settings.redirect_renamed);
-        let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
-        let (row, stale) = self
-            .catalog
-            .glance(ask, move |tx| {
-                let caller = caller::<PullError>(tx, &asker, now)?;
-                let facts = read_facts(tx, &caller, path.as_str(), follow)?;
-                let may = decide::<Pull>(&facts)?;
-                let row = tx.manifest_head(&may, &asked)?;
-                let row = row.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
-                let stale = row.pinned_until < fresh;
-                Ok::<_, PullError>((row, stale && decide::<Push>(&facts).is_ok()))
-            })
-            .await?;
+        let (now, follow, fresh) = (self.clock.now(), self.settings.redirect_renamed, self.pinned_for_half());
+        let asker = Asker { presented: &presented, name, follow, now };
+        let (row, stale) = match self.catalog.recollect(|tx| asker.manifest_head(tx, reference, fresh)) {
+            Some(answer) => answer?,
+            None => {
+                let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
+                let (presented, name, asked) = (presented.clone(), name.clone(), reference.clone());
+                let body = move |tx: &mut ReadTx<'_, '_>| {
+                    Asker { presented: &presented, name: &name, follow, now }.manifest_head(tx, &asked, fresh)
+                };
+                Box::pin(self.catalog.glance(ask, body)).await?
+            }
+        };
         if stale {
             let version = row.version;
             let gone = PullError::ManifestUnknown(reference.clone());
-            self.pin(presented, name, gone, move |tx, may, until| tx.pin_version(may, version, until))
-                .await?;
+            let pin =
+                self.pin(presented, name, gone, move |tx, may, until| tx.pin_version(may, version, until));
+            Box::pin(pin).await?;
         }
-        Ok(found(row)?)
+        Ok(found(&row)?)
     }
 
     /// A pin that ends before this is renewed.

@@ -5,10 +5,11 @@ use crate::error::Fault;
 use crate::identity::Shown;
 use crate::usage::month_of;
 use crate::{Denied, PullError, Service};
-use packhouse_access::{AccountId, Bytes};
+use packhouse_access::{AccountId, Bytes, PackageId};
 use packhouse_blobs::Reader;
-use packhouse_catalog::{Ask, Asked, ManifestRow, Micros, Presented, ReadableBlob, TransferRoom};
+use packhouse_catalog::{Ask, Asked, ManifestRow, Micros, Presented, ReadTx, ReadableBlob, TransferRoom};
 use packhouse_oci::{Digest, MediaType, PackageName, Reference};
+use std::sync::Arc;
 
 /// A manifest that was found.
 #[derive(Clone, Debug)]
@@ -55,13 +56,42 @@ pub(crate) fn ask(
     move || Ask { presented: presented.clone(), name: name.clone(), follow, asked: asked(), now }
 }
 
-pub(crate) fn found(row: ManifestRow) -> Result<ManifestFound, Fault> {
+pub(crate) fn found(row: &ManifestRow) -> Result<ManifestFound, Fault> {
     Ok(ManifestFound {
         digest: row.digest,
         media_type: row.media_type()?,
         size: row.size,
-        payload: row.payload,
+        payload: row.payload.clone(),
     })
+}
+
+/// Who asks, for what package, when: all that a pull is decided on.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) presented: &'a Presented,
+    pub(crate) name: &'a PackageName,
+    /// Whether a path that the package had before leads to it.
+    pub(crate) follow: bool,
+    pub(crate) now: Micros,
+}
+
+impl Asker<'_> {
+    fn manifest(
+        self,
+        tx: &mut ReadTx<'_, '_>,
+        reference: &Reference,
+    ) -> Result<(PackageId, Arc<ManifestRow>), PullError> {
+        let may = may_pull::<PullError>(tx, self.presented, self.name, self.follow, self.now)?;
+        let row = tx.manifest(&may, reference)?;
+        Ok((may.package(), row.ok_or_else(|| PullError::ManifestUnknown(reference.clone()))?))
+    }
+
+    fn blob(self, tx: &mut ReadTx<'_, '_>, digest: &Digest) -> Result<BlobFound, PullError> {
+        let may = may_pull::<PullError>(tx, self.presented, self.name, self.follow, self.now)?;
+        let blob = tx.blob(&may, digest)?.ok_or(PullError::BlobUnknown(*digest))?;
+        let room = tx.transfer_room(&may, month_of(self.now))?;
+        Ok(BlobFound { blob, owner: may.owner(), public: may.is_public(), room })
+    }
 }
 
 impl Service {
@@ -74,19 +104,20 @@ impl Service {
     ) -> Result<ManifestFound, PullError> {
         let presented = self.presented(shown)?;
         let (now, follow) = (self.clock.now(), self.settings.redirect_renamed);
-        let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
-        let (asker, path, asked) = (presented.clone(), name.clone(), reference.clone());
-        let (package, row) = self
-            .catalog
-            .glance(ask, move |tx| {
-                let may = may_pull::<PullError>(tx, &asker, &path, follow, now)?;
-                let row =
-                    tx.manifest(&may, &asked)?.ok_or_else(|| PullError::ManifestUnknown(asked.clone()))?;
-                Ok::<_, PullError>((may.package(), row))
-            })
-            .await?;
+        let asker = Asker { presented: &presented, name, follow, now };
+        let (package, row) = match self.catalog.recollect(|tx| asker.manifest(tx, reference)) {
+            Some(answer) => answer?,
+            None => {
+                let ask = ask(&presented, name, || Asked::Manifest(reference.clone()), follow, now);
+                let (presented, name, reference) = (presented.clone(), name.clone(), reference.clone());
+                let body = move |tx: &mut ReadTx<'_, '_>| {
+                    Asker { presented: &presented, name: &name, follow, now }.manifest(tx, &reference)
+                };
+                Box::pin(self.catalog.glance(ask, body)).await?
+            }
+        };
         self.downloads.note(package, row.version, reference);
-        Ok(found(row)?)
+        Ok(found(&row)?)
     }
 
     /// Finds a blob of the package (end-2).
@@ -98,16 +129,16 @@ impl Service {
     ) -> Result<BlobFound, PullError> {
         let presented = self.presented(shown)?;
         let (now, follow) = (self.clock.now(), self.settings.redirect_renamed);
+        let asker = Asker { presented: &presented, name, follow, now };
+        if let Some(answer) = self.catalog.recollect(|tx| asker.blob(tx, &digest)) {
+            return answer;
+        }
         let ask = ask(&presented, name, || Asked::Blob(digest), follow, now);
-        let (asker, path) = (presented.clone(), name.clone());
-        self.catalog
-            .glance(ask, move |tx| {
-                let may = may_pull::<PullError>(tx, &asker, &path, follow, now)?;
-                let blob = tx.blob(&may, &digest)?.ok_or(PullError::BlobUnknown(digest))?;
-                let room = tx.transfer_room(&may, month_of(now))?;
-                Ok(BlobFound { blob, owner: may.owner(), public: may.is_public(), room })
-            })
-            .await
+        let (presented, name) = (presented.clone(), name.clone());
+        let body = move |tx: &mut ReadTx<'_, '_>| {
+            Asker { presented: &presented, name: &name, follow, now }.blob(tx, &digest)
+        };
+        Box::pin(self.catalog.glance(ask, body)).await
     }
 
     /// An address where the client reads a blob that was found itself, when the operator wants that. It counts as read.

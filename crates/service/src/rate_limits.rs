@@ -216,7 +216,9 @@ impl Limits {
 
     fn note(&self, token: Used, now: Micros) {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.len() < USES_MAX || uses.contains_key(&token) {
+        if let Some(at) = uses.get_mut(&token) {
+            *at = now;
+        } else if uses.len() < USES_MAX {
             uses.insert(token, now);
         }
     }

@@ -94,7 +94,10 @@ impl Windows {
     /// Counts `cost` for somebody, if it is within the rule.
     pub(crate) fn count(&self, what: What, whose: Whose, rule: Rule, cost: u32, now: Micros) -> Tally {
         let mut shard = self.shard(whose);
-        let window = shard.window(what, whose, rule, now);
+        let window = match shard.windows.get_mut(&(what, whose)) {
+            Some(window) if window.ends > now.0 => window,
+            Some(_) | None => shard.window(what, whose, rule, now),
+        };
         let over = rule.limit > 0 && window.used.saturating_add(cost) > rule.limit;
         if !over {
             window.used = window.used.saturating_add(cost);

@@ -3,6 +3,7 @@
 use crate::devices::CODE_KEPT_SECONDS;
 use crate::error::Fault;
 use crate::gc::Collected;
+use crate::together::{AT_ONCE, together};
 use crate::{Denied, Service};
 use packhouse_access::{Refused, decide_collect};
 use packhouse_blobs::Claim;
@@ -99,22 +100,26 @@ impl Service {
         let mut swept = Swept { more: due.len() == BATCH as usize, ..Swept::default() };
         let mut removed = Vec::new();
         let mut failed = None;
-        for key in due {
-            // One that cannot be removed keeps its row, and holds up no other.
-            match self.store.remove(&key).await {
-                Ok(()) => {
-                    swept.files += 1;
-                    swept.bytes = swept.bytes.saturating_add(key.size());
-                    removed.push(key);
-                }
-                Err(error) => {
-                    // The store is away, for the others too: they are claimed again in a while.
-                    let away = error.passes();
-                    failed = Some(error);
-                    if away {
-                        break;
+        for keys in due.chunks(AT_ONCE) {
+            let removing = together(keys.iter().map(|key| self.store.remove(key))).await;
+            let mut away = false;
+            for (key, outcome) in keys.iter().zip(removing) {
+                // One that cannot be removed keeps its row, and holds up no other.
+                match outcome {
+                    Ok(()) => {
+                        swept.files += 1;
+                        swept.bytes = swept.bytes.saturating_add(key.size());
+                        removed.push(key.clone());
+                    }
+                    Err(error) => {
+                        away |= error.passes();
+                        failed = Some(error);
                     }
                 }
+            }
+            // The store is away, for the others too: they are claimed again in a while.
+            if away {
+                break;
             }
         }
         if !removed.is_empty() {

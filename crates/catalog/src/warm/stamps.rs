@@ -28,6 +28,11 @@ pub(crate) enum About<'k> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard(u16);
 
+impl Shard {
+    /// Any, where there is none yet.
+    pub(crate) const FIRST: Shard = Shard(0);
+}
+
 /// The time, and when each shard was changed last.
 pub(crate) struct Stamps {
     now: AtomicU64,

@@ -9,12 +9,19 @@ use crate::manifests::ManifestRow;
 use crate::storage::OwnerLimits;
 use packhouse_access::{AccountId, PackageId, TokenId};
 use packhouse_oci::{Digest, Reference};
+use quick_cache::Equivalent;
 use std::hash::Hash;
 use std::sync::Arc;
 
 /// A kind of thing that is remembered.
 pub(crate) trait Thing: Sized + Send + Sync + 'static {
-    type Key: Clone + Eq + Hash + Send + Sync;
+    type Key: Eq + Hash + Send + Sync;
+
+    /// The key as it is asked for, with nothing copied. It hashes as the key does.
+    type Asked<'k>: Copy + Hash + Equivalent<Self::Key>;
+
+    /// The key, to be kept.
+    fn key(asked: Self::Asked<'_>) -> Self::Key;
 
     /// A change of any of these ends it.
     fn shards(stamps: &Stamps, key: &Self::Key, value: &Self) -> [Shard; 3];
@@ -25,11 +32,11 @@ pub(crate) trait Thing: Sized + Send + Sync + 'static {
     fn memory(warm: &Warm) -> &Memory<Self>;
 
     /// What the one statement brought: `None`, it did not ask that.
-    fn fetched(fetched: &Fetched, key: &Self::Key) -> Option<Option<Arc<Self>>>;
+    fn fetched(fetched: &Fetched, asked: Self::Asked<'_>) -> Option<Option<Arc<Self>>>;
 }
 
 /// What a caller is found by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallerKey {
     Token(TokenId),
     Hash([u8; 32]),
@@ -45,12 +52,50 @@ pub(crate) struct FactsKey {
     pub(crate) follow: bool,
 }
 
-pub(crate) type ManifestKey = (PackageId, Reference);
+/// A [`FactsKey`] that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FactsAsked<'k> {
+    pub(crate) account: i64,
+    pub(crate) path: &'k str,
+    pub(crate) follow: bool,
+}
+
+impl Equivalent<FactsKey> for FactsAsked<'_> {
+    fn equivalent(&self, key: &FactsKey) -> bool {
+        let FactsKey { account, path, follow } = key;
+        *self == FactsAsked { account: *account, path, follow: *follow }
+    }
+}
+
+/// A manifest of a package, as somebody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ManifestKey {
+    pub(crate) package: PackageId,
+    pub(crate) reference: Reference,
+}
+
+/// A [`ManifestKey`] that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ManifestAsked<'k> {
+    pub(crate) package: PackageId,
+    pub(crate) reference: &'k Reference,
+}
+
+impl Equivalent<ManifestKey> for ManifestAsked<'_> {
+    fn equivalent(&self, key: &ManifestKey) -> bool {
+        self.package == key.package && *self.reference == key.reference
+    }
+}
+
 pub(crate) type BlobKey = (PackageId, Digest);
 
 impl Thing for CallerRow {
     type Key = CallerKey;
+    type Asked<'k> = CallerKey;
 
+    fn key(asked: CallerKey) -> CallerKey {
+        asked
+    }
     fn shards(stamps: &Stamps, _key: &CallerKey, value: &Self) -> [Shard; 3] {
         let token = stamps.shard(About::Token(value.token.0));
         [token, token, stamps.shard(About::Places)]
@@ -61,14 +106,18 @@ impl Thing for CallerRow {
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.callers
     }
-    fn fetched(fetched: &Fetched, key: &CallerKey) -> Option<Option<Arc<Self>>> {
-        fetched.caller(key)
+    fn fetched(fetched: &Fetched, asked: CallerKey) -> Option<Option<Arc<Self>>> {
+        fetched.caller(asked)
     }
 }
 
 impl Thing for FactsRow {
     type Key = FactsKey;
+    type Asked<'k> = FactsAsked<'k>;
 
+    fn key(asked: FactsAsked<'_>) -> FactsKey {
+        FactsKey { account: asked.account, path: asked.path.into(), follow: asked.follow }
+    }
     fn shards(stamps: &Stamps, key: &FactsKey, value: &Self) -> [Shard; 3] {
         let asked = stamps.shard(About::Path(&key.path));
         let real = value.real.as_deref().map_or(asked, |real| stamps.shard(About::Path(real)));
@@ -81,8 +130,8 @@ impl Thing for FactsRow {
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.facts
     }
-    fn fetched(fetched: &Fetched, key: &FactsKey) -> Option<Option<Arc<Self>>> {
-        fetched.facts(key)
+    fn fetched(fetched: &Fetched, asked: FactsAsked<'_>) -> Option<Option<Arc<Self>>> {
+        fetched.facts(asked)
     }
 }
 
@@ -93,9 +142,13 @@ fn inside(stamps: &Stamps, package: PackageId) -> [Shard; 3] {
 
 impl Thing for ManifestRow {
     type Key = ManifestKey;
+    type Asked<'k> = ManifestAsked<'k>;
 
+    fn key(asked: ManifestAsked<'_>) -> ManifestKey {
+        ManifestKey { package: asked.package, reference: asked.reference.clone() }
+    }
     fn shards(stamps: &Stamps, key: &ManifestKey, _value: &Self) -> [Shard; 3] {
-        inside(stamps, key.0)
+        inside(stamps, key.package)
     }
     fn bytes(&self, _key: &ManifestKey) -> u64 {
         (size_of::<Self>() + size_of::<ManifestKey>() + self.media_type.len() + self.payload.len()) as u64
@@ -103,14 +156,18 @@ impl Thing for ManifestRow {
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.manifests
     }
-    fn fetched(fetched: &Fetched, key: &ManifestKey) -> Option<Option<Arc<Self>>> {
-        fetched.manifest(key)
+    fn fetched(fetched: &Fetched, asked: ManifestAsked<'_>) -> Option<Option<Arc<Self>>> {
+        fetched.manifest(asked)
     }
 }
 
 impl Thing for ReadableBlob {
     type Key = BlobKey;
+    type Asked<'k> = BlobKey;
 
+    fn key(asked: BlobKey) -> BlobKey {
+        asked
+    }
     fn shards(stamps: &Stamps, key: &BlobKey, _value: &Self) -> [Shard; 3] {
         inside(stamps, key.0)
     }
@@ -120,14 +177,18 @@ impl Thing for ReadableBlob {
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.blobs
     }
-    fn fetched(fetched: &Fetched, key: &BlobKey) -> Option<Option<Arc<Self>>> {
-        fetched.blob(key)
+    fn fetched(fetched: &Fetched, asked: BlobKey) -> Option<Option<Arc<Self>>> {
+        fetched.blob(asked)
     }
 }
 
 impl Thing for OwnerLimits {
     type Key = AccountId;
+    type Asked<'k> = AccountId;
 
+    fn key(asked: AccountId) -> AccountId {
+        asked
+    }
     fn shards(stamps: &Stamps, _key: &AccountId, _value: &Self) -> [Shard; 3] {
         [stamps.shard(About::Plans); 3]
     }
@@ -137,7 +198,7 @@ impl Thing for OwnerLimits {
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.owners
     }
-    fn fetched(fetched: &Fetched, key: &AccountId) -> Option<Option<Arc<Self>>> {
-        fetched.owner(key)
+    fn fetched(fetched: &Fetched, asked: AccountId) -> Option<Option<Arc<Self>>> {
+        fetched.owner(asked)
     }
 }

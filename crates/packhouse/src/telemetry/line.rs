@@ -15,6 +15,9 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+/// A number of JSON is no longer.
+const NUMBER_CHARS_MAX: usize = 40;
+
 /// One JSON object on a line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Json;
@@ -129,19 +132,16 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no word for what is no number.
-        self.member(
-            field,
-            |to| if value.is_finite() { write!(to, "{value:?}") } else { to.write_str("null") },
-        );
+        // JSON has no word for what is no number; it is `null` then.
+        self.member(field, |to| number(to, value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |to| write!(to, "{value}"));
+        self.member(field, |to| number(to, value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |to| write!(to, "{value}"));
+        self.member(field, |to| number(to, value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -168,10 +168,23 @@ fn write_all(to: &mut Writer<'_>, parts: &[&str]) -> fmt::Result {
     parts.iter().try_for_each(|part| to.write_str(part))
 }
 
+/// A number, in a tenth of the steps that a formatter takes.
+fn number(to: &mut Writer<'_>, value: impl serde::Serialize) -> fmt::Result {
+    let mut text = [0; NUMBER_CHARS_MAX];
+    let mut rest = text.as_mut_slice();
+    serde_json::to_writer(&mut rest, &value).map_err(|_| fmt::Error)?;
+    let length = NUMBER_CHARS_MAX - rest.len();
+    to.write_str(std::str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
+}
+
 fn string(to: &mut Writer<'_>, text: &str) -> fmt::Result {
     to.write_char('"')?;
     Escaped(to).write_str(text)?;
     to.write_char('"')
+}
+
+fn is_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
 /// The inside of a string of JSON (RFC 8259 §7).
@@ -179,9 +192,13 @@ struct Escaped<'a, 'w>(&'a mut Writer<'w>);
 
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly all text needs none; looking at all of it without an end in between takes many bytes at once.
+        if !text.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
+            return self.0.write_str(text);
+        }
         let mut plain = 0;
         for (at, byte) in text.bytes().enumerate() {
-            if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            if !is_escaped(byte) {
                 continue;
             }
             self.0.write_str(&text[plain..at])?;

@@ -241,13 +241,13 @@ impl Exporter<'_> {
         self.on_disk(move |target| target.docker(&name, &config, &layers)).await
     }
 
-    async fn row(&self, reference: &Reference) -> Result<Option<ManifestRow>, Stop> {
+    async fn row(&self, reference: &Reference) -> Result<Option<Arc<ManifestRow>>, Stop> {
         let reference = reference.clone();
         Ok(self.service.export_read(&self.name, move |tx, may| Ok(tx.manifest(may, &reference)?)).await?)
     }
 
     /// What a manifest names, then itself, then what refers to it.
-    fn manifest(&mut self, row: ManifestRow, depth: usize) -> Work<'_, ()> {
+    fn manifest(&mut self, row: Arc<ManifestRow>, depth: usize) -> Work<'_, ()> {
         Box::pin(async move {
             let (digest, size) = (row.digest, row.size);
             if depth >= LEVELS_MAX || !self.whole.insert(digest) {
@@ -266,7 +266,7 @@ impl Exporter<'_> {
             if self.ask(move |target| target.has(&digest, size)).await? {
                 self.sums.manifests_present += 1;
             } else {
-                let payload = row.payload;
+                let payload = row.payload.clone();
                 self.on_disk(move |target| target.put(&digest, &payload)).await?;
                 self.sums.manifests += 1;
                 self.wrote = true;
