@@ -118,12 +118,11 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
     // The plans are those that were looked at (`plans.rs`), whatever the parameters are; else SQLite plans many statements
     // again for each of them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // Of the one that writes: 16 MiB of pages, so that what pushes change is not read again for each of them, and 16 MiB of
-    // log between two checkpoints, which take a page into the file once however often it was changed.
+    // 16 MiB of pages for the one that writes, so that what pushes change is not read again for each of them.
     let pragmas = if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;
-         PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;"
+         PRAGMA cache_size = -16384;"
     } else {
         // The last one reads: SQLite opens a log when it first reads, and then there may be no file descriptor left.
         "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA schema_version;"
