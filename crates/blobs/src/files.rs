@@ -1,11 +1,13 @@
 //! Bytes on files below a data folder that this process alone uses.
 
 mod buffers;
+mod late;
 mod sink;
 pub(crate) mod source;
 
 use crate::driver::{Driver, Extent, Removal, Sink, Source, Start, Stored, Work};
 use crate::{BlobError, key};
+use late::LateSink;
 use sink::FileSink;
 use source::FileSource;
 use std::fs::{self, File};
@@ -61,6 +63,10 @@ impl Driver for Files {
         false
     }
 
+    fn new_key(&self) -> Result<String, BlobError> {
+        key::new_key_of_now()
+    }
+
     fn write(&self, from: Start) -> Work<'_, Box<dyn Sink>> {
         Box::pin(async move {
             let path = key::path(&self.root, &from.key)?;
@@ -72,7 +78,7 @@ impl Driver for Files {
                 })
                 .await;
             }
-            blocking(move || Ok(Box::new(FileSink::open(path, from)?) as Box<dyn Sink>)).await
+            Ok(Box::new(LateSink::new(path, from)) as Box<dyn Sink>)
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::BlobError;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const PREFIX: &str = "blobs/";
 /// Before the names of copies of the catalog.
@@ -11,6 +12,15 @@ pub(crate) const CATALOGS: &str = "catalogs/";
 pub fn new_key() -> Result<String, BlobError> {
     let name = random_name()?;
     Ok(format!("{PREFIX}{}/{name}", &name[..2]))
+}
+
+/// A new key for files: when it was made, and 80 random bits. Keys of one moment are neighbours in the catalog's indexes
+/// and in one folder, so what is pushed at once changes few pages, and the syncs of its folder are one.
+pub(crate) fn new_key_of_now() -> Result<String, BlobError> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Enough until the year 10889.
+    let millis = u64::try_from(since.as_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
+    Ok(format!("{PREFIX}{:02x}/{millis:012x}{}", since.as_secs() & 0xff, &random_name()?[12..]))
 }
 
 /// A new name for a store.
@@ -98,6 +108,15 @@ mod tests {
         let key = new_key().unwrap();
         assert_eq!(path(Path::new("/d"), &key).unwrap(), Path::new("/d").join(&key));
         assert_ne!(key, new_key().unwrap());
+    }
+
+    #[test]
+    fn keys_of_one_moment_are_neighbours() {
+        let (first, second) = (new_key_of_now().unwrap(), new_key_of_now().unwrap());
+        assert_eq!(path(Path::new("/d"), &first).unwrap(), Path::new("/d").join(&first));
+        assert_ne!(first, second);
+        // The name begins with the time, whatever folder it is in.
+        assert!(first[9..21] <= second[9..21], "{first} {second}");
     }
 
     #[test]

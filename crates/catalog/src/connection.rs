@@ -4,7 +4,7 @@ use crate::CatalogError;
 use crate::schema::Dialect;
 use crate::sql::{Row, Statement, Value};
 use crate::warm::watch::Watch;
-use crate::warm::{Learning, Warm};
+use crate::warm::{Known, Learning, Thing, Warm};
 use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::ToSql;
 use std::collections::HashMap;
@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     doubt: Doubt,
     learning: Option<Learning>,
     watch: Option<Watch>,
+    /// What the one connection that writes reads from memory.
+    remembering: Option<Arc<Warm>>,
     payloads: Option<Arc<Warm>>,
 }
 
@@ -72,7 +74,16 @@ pub(crate) enum Database {
 impl Connection {
     pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>, doubt: Doubt) -> Self {
         let database = Database::Sqlite(connection);
-        Connection { database, observer, failure: None, doubt, learning: None, watch: None, payloads: None }
+        Connection {
+            database,
+            observer,
+            failure: None,
+            doubt,
+            learning: None,
+            watch: None,
+            remembering: None,
+            payloads: None,
+        }
     }
 
     /// From now on what is read here is remembered: see [`crate::warm`]. For connections that only read.
@@ -100,8 +111,19 @@ impl Connection {
     pub(crate) fn watch(&mut self, warm: &Arc<Warm>) -> Result<(), CatalogError> {
         if let Database::Sqlite(connection) = &self.database {
             self.watch = Some(Watch::on(connection, warm)?);
+            self.remembering = Some(Arc::clone(warm));
         }
         Ok(())
+    }
+
+    /// What is remembered under a key, for a transaction on the connection that writes. Nobody else changes anything, and
+    /// what this one changed since its last commit is announced here: so what still holds is what the database says.
+    pub(crate) fn remembered<T: Thing>(&self, asked: T::Asked<'_>) -> Option<Arc<T>> {
+        let warm = self.remembering.as_ref()?;
+        self.announce_changes();
+        let mut known = Known::of(warm, None);
+        let found = known.recall(asked).ok().flatten()?;
+        known.stands().then_some(found)
     }
 
     /// In front of a commit: what it changes is not answered from memory while it is under way.
@@ -135,7 +157,16 @@ impl Connection {
     pub(crate) fn postgres(client: ::postgres::Client, observer: Option<Observer>) -> Self {
         let database = Database::Postgres { client, prepared: HashMap::new() };
         let doubt = Doubt::default();
-        Connection { database, observer, failure: None, doubt, learning: None, watch: None, payloads: None }
+        Connection {
+            database,
+            observer,
+            failure: None,
+            doubt,
+            learning: None,
+            watch: None,
+            remembering: None,
+            payloads: None,
+        }
     }
 
     /// The failure of the statements since this was last asked.
@@ -153,6 +184,17 @@ impl Connection {
                 .batch_execute(text)
                 .map_err(|source| CatalogError::Postgres { statement: name, source }),
         };
+        self.note(done)
+    }
+
+    /// As [`Connection::batch`], for one statement that is run again and again: it is parsed once.
+    pub(crate) fn step(&mut self, name: &'static str, text: &'static str) -> Result<(), CatalogError> {
+        let Database::Sqlite(connection) = &self.database else { return self.batch(name, text) };
+        let done = connection
+            .prepare_cached(text)
+            .and_then(|mut prepared| prepared.execute([]))
+            .map(drop)
+            .map_err(|source| CatalogError::Sqlite { statement: name, source });
         self.note(done)
     }
 

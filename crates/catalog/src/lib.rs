@@ -103,7 +103,7 @@ pub use teams::{Team, TeamAbove, TeamMember, TeamRecord};
 pub use tokens::{LimitRow, NewToken, SigningKey, Token, TokenHolder, TokenKind, Used};
 pub use transaction::{ReadTx, WriteTx};
 pub use trash::{TrashTotal, TrashedKey};
-pub use uploads::{Finished, Leased, Placed, Upload};
+pub use uploads::{BegunUpload, Finished, Leased, Placed, Upload};
 pub use usage::{AccountUsage, Plan, Transfer, TransferRoom};
 pub use versions::{Listed, Place as VersionsPlace, Version};
 pub use walks::StoreWalk;

@@ -118,9 +118,11 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
     // The plans are those that were looked at (`plans.rs`), whatever the parameters are; else SQLite plans many statements
     // again for each of them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // 16 MiB of pages for the one that writes, so that what pushes change is not read again for each of them.
     let pragmas = if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;"
+         PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;
+         PRAGMA cache_size = -16384;"
     } else {
         // The last one reads: SQLite opens a log when it first reads, and then there may be no file descriptor left.
         "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA schema_version;"
@@ -131,13 +133,13 @@ fn bare(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection>
 
 fn read(connection: &mut Connection, mut job: Box<dyn Job>) {
     connection.note_time();
-    match connection.batch("begin", "BEGIN") {
+    match connection.step("begin", "BEGIN") {
         Ok(()) => {
             job.run(connection);
         }
         Err(error) => job.fail(error),
     }
-    if let Err(error) = connection.batch("rollback", "ROLLBACK") {
+    if let Err(error) = connection.step("rollback", "ROLLBACK") {
         tracing::warn!(error = crate::chain(&error), "ending a read");
     }
     connection.take_failure();
@@ -163,16 +165,18 @@ fn write(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
 
 /// Runs all in one transaction; `false` when it was lost and nothing of it stands.
 fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> bool {
-    if connection.batch("begin", "BEGIN IMMEDIATE").is_err() {
+    if connection.step("begin", "BEGIN IMMEDIATE").is_err() {
         return lost(connection);
     }
     for job in batch.iter_mut() {
-        if connection.batch("savepoint", "SAVEPOINT one").is_err() {
+        if connection.step("savepoint", "SAVEPOINT one").is_err() {
             return lost(connection);
         }
         let keep = keeps(connection, job.as_mut());
-        let end = if keep { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
-        if !connection.sqlite_transaction_stands() || connection.batch("end of savepoint", end).is_err() {
+        if !connection.sqlite_transaction_stands()
+            || (!keep && connection.step("back to savepoint", "ROLLBACK TO one").is_err())
+            || connection.step("end of savepoint", "RELEASE one").is_err()
+        {
             return lost(connection);
         }
     }
@@ -181,7 +185,7 @@ fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> bool {
 
 fn commit(connection: &mut Connection) -> Result<(), CatalogError> {
     connection.announce_changes();
-    let done = connection.batch("commit", "COMMIT");
+    let done = connection.step("commit", "COMMIT");
     if done.is_err() {
         connection.doubt().set(true);
     }
@@ -212,7 +216,7 @@ fn lost(connection: &mut Connection) -> bool {
 }
 
 fn alone(connection: &mut Connection, job: &mut dyn Job) {
-    if let Err(error) = connection.batch("begin", "BEGIN IMMEDIATE") {
+    if let Err(error) = connection.step("begin", "BEGIN IMMEDIATE") {
         job.fail(error);
         lost(connection);
         return;

@@ -158,6 +158,13 @@ impl<'tx> ReadTx<'_, 'tx> {
         upload: &str,
         known: Option<&Digest>,
     ) -> Result<Option<Room>, CatalogError> {
+        // Mostly there is no limit, and that is remembered.
+        if self.is_alone() {
+            let allowed = self.remembered_limits(may.owner())?;
+            if allowed.is_none_or(|allowed| !allowed.limits.limits_storage()) {
+                return Ok(None);
+            }
+        }
         let found = self.row(&PACKAGE_LIMITS, &[may.package().0.into()], |row| {
             let private = row.int(7)? != Visibility::Public.number();
             Ok((allowed(row)?, Holder { owner: AccountId(row.int(6)?), private }))
@@ -191,7 +198,7 @@ impl<'tx> ReadTx<'_, 'tx> {
         })
     }
 
-    /// As [`ReadTx::limits_of`], for who pulls.
+    /// As [`ReadTx::limits_of`], from memory where it is there.
     pub(crate) fn remembered_limits(&mut self, owner: AccountId) -> Result<Option<Allowed>, CatalogError> {
         let found = self.recall(owner, |tx| Ok(Some(OwnerLimits(tx.limits_of(owner)?))))?;
         Ok(found.and_then(|found| found.0.clone()))
@@ -392,7 +399,7 @@ impl WriteTx<'_, '_> {
         if change.all <= 0 && change.private <= 0 {
             return Ok(());
         }
-        let Some(Allowed { account, plan, limits }) = self.limits_of(owner)? else { return Ok(()) };
+        let Some(Allowed { account, plan, limits }) = self.remembered_limits(owner)? else { return Ok(()) };
         let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
         let used = Bytes { all: bytes(all - change.all), private: bytes(private - change.private) };
         let more = Bytes { all: bytes(change.all), private: bytes(change.private) };

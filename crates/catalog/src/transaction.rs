@@ -2,6 +2,7 @@
 
 use crate::CatalogError;
 use crate::connection::Connection;
+use crate::schema::Dialect;
 use crate::sql::{Row, Statement, Value};
 use crate::warm::{Known, Thing};
 use packhouse_access::{Brand, Granted, Operate, with_brand};
@@ -78,7 +79,8 @@ impl ReadTx<'_, '_> {
         }
     }
 
-    /// What is remembered under a key; else what `read` finds in the database, which is remembered then.
+    /// What is remembered under a key; else what `read` finds in the database, which is remembered then. A transaction that
+    /// writes is told what is remembered too, but what it finds itself is not: it may be rolled back.
     pub(crate) fn recall<T: Thing>(
         &mut self,
         asked: T::Asked<'_>,
@@ -87,11 +89,22 @@ impl ReadTx<'_, '_> {
         if let Source::Known(known) = &mut self.source {
             return known.recall(asked);
         }
+        if let Some(found) = self.connection()?.remembered(asked) {
+            return Ok(Some(found));
+        }
         let Some(found) = read(self)?.map(Arc::new) else { return Ok(None) };
         if let Some(learning) = self.connection()?.learning() {
             learning.learn(asked, &found);
         }
         Ok(Some(found))
+    }
+
+    /// Whether nobody but this process writes, so that what it remembers is worth asking for.
+    pub(crate) fn is_alone(&mut self) -> bool {
+        match &self.source {
+            Source::Database(connection) => connection.dialect() == Dialect::Sqlite,
+            Source::Known(known) => !known.is_fetched(),
+        }
     }
 
     /// Whether this transaction reads rows that came without the bytes of manifests; those are remembered apart.

@@ -2,7 +2,7 @@
 
 use crate::sql::{Row, Value, statement};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
-use packhouse_access::{Collect, Granted, Push};
+use packhouse_access::{AccountId, Collect, Granted, PackageId, Push};
 use packhouse_oci::Digest;
 
 /// A session as it was last acknowledged.
@@ -48,6 +48,37 @@ impl Upload {
     pub fn placed_at(mut self, key: &str) -> Result<Self, CatalogError> {
         self.own(key)?.clone_into(&mut self.key);
         Ok(self)
+    }
+}
+
+/// A session that was just begun, and what is to be known to give it out without reading it: for the process that alone
+/// changes it.
+#[derive(Clone, Debug)]
+pub struct BegunUpload {
+    upload: Upload,
+    package: PackageId,
+    account: Option<AccountId>,
+    expires_at: Micros,
+}
+
+impl BegunUpload {
+    /// `upload` was begun by this proof and to this end.
+    pub fn new(may: &Granted<'_, Push>, upload: Upload, expires_at: Micros) -> Self {
+        BegunUpload { upload, package: may.package(), account: may.account(), expires_at }
+    }
+    /// Its identifier.
+    pub fn id(&self) -> &str {
+        &self.upload.id
+    }
+    /// The session as it began.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
+    }
+    /// The session, if it is the caller's own and has not expired; as [`ReadTx::upload`] finds it. What a commit in doubt
+    /// may have changed of it was asked for by who took it first.
+    pub fn of(&self, may: &Granted<'_, Push>, now: Micros) -> Option<&Upload> {
+        let own = self.package == may.package() && self.account == may.account();
+        (own && self.expires_at > now).then_some(&self.upload)
     }
 }
 

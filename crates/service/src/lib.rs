@@ -8,6 +8,7 @@
 
 mod access;
 mod bearer;
+mod begun;
 mod buffers;
 mod clock;
 mod copies;

@@ -4,6 +4,7 @@
 //! a reason to refuse a push: what cannot be read, or names what the pusher may not administer, is passed over.
 
 use crate::Service;
+use crate::manifests::INLINE_BYTES_MAX;
 use crate::repositories::{is_repository_name, plain_record};
 use packhouse_access::{
     Administer, Caller, Granted, LinkRepository, Pull, Push, Standing, Visibility, decide,
@@ -140,6 +141,7 @@ impl Service {
         };
         let labels = match config.is_empty() {
             true => BTreeMap::new(),
+            false if config.len() <= INLINE_BYTES_MAX => labels(&config),
             false => tokio::task::spawn_blocking(move || labels(&config)).await.unwrap_or_default(),
         };
         let hosts: Vec<&str> =

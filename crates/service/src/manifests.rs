@@ -9,6 +9,9 @@ use packhouse_access::decide_create;
 use packhouse_catalog::NewManifest;
 use packhouse_oci::{Algorithm, Digest, Manifest, MediaType, PackageName, Reference, Tag};
 
+/// Bytes of JSON that are read where the request is served.
+pub(crate) const INLINE_BYTES_MAX: usize = 16 << 10;
+
 /// A manifest to store.
 #[derive(Clone, Debug)]
 pub struct PutManifest {
@@ -70,10 +73,15 @@ impl Service {
         let algorithm = asked.map_or(Algorithm::Sha256, |digest| digest.algorithm());
         let media_type = put.media_type;
         let bytes = put.bytes;
-        // Some megabytes are to be hashed and parsed: not on a thread that serves connections.
-        let new = tokio::task::spawn_blocking(move || parse(algorithm, asked, media_type.as_ref(), bytes))
-            .await
-            .map_err(|_| crate::Fault::Ended)??;
+        let put_bytes = bytes.len();
+        let parse = move || parse(algorithm, asked, media_type.as_ref(), bytes);
+        // Some megabytes are to be hashed and parsed: not on a thread that serves connections. With a few kilobytes, which
+        // are the usual, another thread would be longer awake than at work.
+        let new = if put_bytes <= INLINE_BYTES_MAX {
+            parse()?
+        } else {
+            tokio::task::spawn_blocking(parse).await.map_err(|_| crate::Fault::Ended)??
+        };
         let mut tags: Vec<Tag> = match put.reference {
             Reference::Tag(tag) => vec![tag],
             Reference::Digest(_) => Vec::new(),

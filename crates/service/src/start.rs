@@ -2,6 +2,7 @@
 
 use crate::Denied;
 use crate::bearer::Keys;
+use crate::begun::Begun;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::downloads::Downloads;
@@ -90,6 +91,7 @@ pub struct Service {
     pub(crate) downloads: Arc<Downloads>,
     /// For the bytes of uploads that are received and not written yet.
     pub(crate) buffers: Buffers,
+    pub(crate) begun: Begun,
     pub(crate) transfers: Arc<Transfers>,
     pub(crate) backups: Arc<crate::Backups>,
     /// A random name of this process among those that share the catalog.
@@ -194,6 +196,7 @@ impl Service {
             limits: Arc::default(),
             downloads: Arc::default(),
             buffers: Buffers::default(),
+            begun: Begun::default(),
             transfers: Arc::default(),
             backups: Arc::default(),
             node,

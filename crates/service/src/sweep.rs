@@ -61,7 +61,7 @@ impl Service {
     async fn end_expired(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let codes_until = now.minus_seconds(CODE_KEPT_SECONDS);
-        let store = self.store.clone();
+        let (store, begun) = (self.store.clone(), self.begun.clone());
         let claims: Result<Vec<Claim>, SweepError> = self
             .catalog
             .write(move |tx| {
@@ -72,6 +72,9 @@ impl Service {
                 tx.end_expired_uploads(&may, now, BATCH, &mut |id| {
                     let claim = store.claim(id).ok();
                     let free = claim.is_some();
+                    if free {
+                        begun.take(id);
+                    }
                     claims.extend(claim);
                     free
                 })?;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::Body;
 use packhouse_access::{OverQuota, Pull, Push, decide};
 use packhouse_blobs::{BlobError, Claim, Journal, Kept, Writer, driver::Work};
-use packhouse_catalog::{Finished, Micros, Placed, Presented, Room, Upload, WriteTx};
+use packhouse_catalog::{BegunUpload, Finished, Micros, Placed, Presented, Room, Upload, WriteTx};
 use packhouse_oci::{Algorithm, ContentRange, Digest, Hasher, PackageName};
 use std::fmt;
 use std::sync::Arc;
@@ -66,7 +66,8 @@ impl Service {
     ) -> Result<Upload, UploadError> {
         let new = self.new_upload(algorithm)?;
         let (now, expires) = self.upload_times();
-        self.catalog
+        let begun = self
+            .catalog
             .write(move |tx| {
                 let may = may_push::<UploadError>(tx, &presented, &name, now)?;
                 // Of an unknown length it is known that it is something.
@@ -74,9 +75,20 @@ impl Service {
                 if let Some(room) = tx.room(&may, &new.id, known.as_ref())? {
                     room.admit(bytes).map_err(over_quota)?;
                 }
-                Ok(tx.begin_upload(&may, &new.id, &new.key, &new.hash_state, now, expires)?)
+                let upload = tx.begin_upload(&may, &new.id, &new.key, &new.hash_state, now, expires)?;
+                Ok::<_, UploadError>(BegunUpload::new(&may, upload, expires))
             })
-            .await
+            .await?;
+        Ok(self.keep_begun(begun))
+    }
+
+    /// Keeps a session that was just begun for the request that comes next.
+    fn keep_begun(&self, begun: BegunUpload) -> Upload {
+        let upload = begun.upload().clone();
+        if !self.store.is_shared() {
+            self.begun.keep(begun);
+        }
+        upload
     }
 
     pub(crate) fn upload_times(&self) -> (Micros, Micros) {
@@ -101,7 +113,8 @@ impl Service {
         let name = name.clone();
         let (now, expires) = self.upload_times();
         let pinned = self.pinned_until();
-        self.catalog
+        let begun = self
+            .catalog
             .write(move |tx| {
                 let into = may_push::<UploadError>(tx, &presented, &name, now)?;
                 let reader = caller::<UploadError>(tx, &presented, now)?.unbound();
@@ -114,15 +127,18 @@ impl Service {
                 if let Ok(source) = decide::<Pull>(&facts)
                     && tx.mount_blob(&into, &source, &digest, now, pinned)?
                 {
-                    return Ok(Mounted::Mounted);
+                    return Ok(None);
                 }
                 if let Some(room) = tx.room(&into, &new.id, Some(&digest))? {
                     room.admit(1).map_err(over_quota)?;
                 }
                 let upload = tx.begin_upload(&into, &new.id, &new.key, &new.hash_state, now, expires)?;
-                Ok(Mounted::Session(Session { id: upload.id, received: 0 }))
+                Ok::<_, UploadError>(Some(BegunUpload::new(&into, upload, expires)))
             })
-            .await
+            .await?;
+        Ok(begun.map_or(Mounted::Mounted, |begun| {
+            Mounted::Session(Session { id: self.keep_begun(begun).id, received: 0 })
+        }))
     }
 
     /// Receives a whole blob in one request (end-4b).
@@ -161,7 +177,8 @@ impl Service {
 
     /// Where a session stands (end-13).
     pub async fn upload(&self, shown: &Shown, name: &PackageName, id: &str) -> Result<Session, UploadError> {
-        let (upload, _) = self.session(self.presented(shown)?, name.clone(), id.to_owned(), None).await?;
+        let presented = self.presented(shown)?;
+        let (upload, _) = self.session(presented, name.clone(), id.to_owned(), None, None).await?;
         match upload.finished {
             Some(_) => Err(UploadError::Unknown),
             None => Ok(Session { id: upload.id, received: upload.received }),
@@ -174,12 +191,16 @@ impl Service {
         name: PackageName,
         id: String,
         known: Option<Digest>,
+        begun: Option<BegunUpload>,
     ) -> Result<(Upload, Option<Room>), UploadError> {
         let now = self.clock.now();
         self.catalog
-            .read(move |tx| {
+            .read_remembered(move |tx| {
                 let may = may::<Push, UploadError>(tx, &presented, &name, now)?;
-                let upload = tx.upload(&may, &id, now)?.ok_or(UploadError::Unknown)?;
+                let upload = match begun.as_ref().and_then(|begun| begun.of(&may, now)) {
+                    Some(upload) => upload.clone(),
+                    None => tx.upload(&may, &id, now)?.ok_or(UploadError::Unknown)?,
+                };
                 Ok((upload, tx.room(&may, &id, known.as_ref())?))
             })
             .await
@@ -458,7 +479,8 @@ impl Service {
         let (upload, room) = if self.store.is_shared() && claim.is_ok() {
             self.lease(presented, name, id, known).await?
         } else {
-            self.session(presented.clone(), name.clone(), id.to_owned(), known).await?
+            let begun = claim.as_ref().ok().and_then(|_| self.begun.take(id));
+            self.session(presented.clone(), name.clone(), id.to_owned(), known, begun).await?
         };
         Ok(Claimed { claim: claim?, upload, room })
     }
@@ -573,8 +595,12 @@ impl Service {
     fn new_upload(&self, algorithm: Algorithm) -> Result<NewUpload, Fault> {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(|_| Fault::Random)?;
+        // Sessions of one moment are neighbours in the catalog's indexes. Nobody gets into another's by guessing: it is not
+        // there for them.
+        let millis = u128::from(self.clock.now().0.unsigned_abs() / 1_000);
+        let id = (millis << 80) | (u128::from_be_bytes(random) >> 48);
         Ok(NewUpload {
-            id: format!("{:032x}", u128::from_be_bytes(random)),
+            id: format!("{id:032x}"),
             key: self.store.new_key().map_err(Fault::Blobs)?,
             hash_state: Hasher::new(algorithm).state(),
         })

@@ -16,8 +16,8 @@ use packhouse_catalog::{Catalog, Micros, Options, Place, Work};
 use packhouse_oci::{Algorithm, Digest, PackageName, Reference};
 use packhouse_service::operator::{Answer, Command, MachineCommand, PeopleCommand, UsageCommand};
 use packhouse_service::{
-    Actions, Clock, Grant, LimitWanted, Limits, PullError, PutManifest, RobotChange, Role, ScopeAsked,
-    Service, Settings, Shown, TeamChange, TokenRequest, TokenWanted,
+    Actions, Clock, Grant, LimitWanted, Limits, Part, PullError, PutManifest, RobotChange, Role, ScopeAsked,
+    Service, Settings, Shown, TeamChange, TokenRequest, TokenWanted, UploadError,
 };
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -536,6 +536,96 @@ fn what_was_changed_is_seen(house: &House) {
 #[test]
 fn what_was_changed_is_seen_by_the_next_request_on_every_node() {
     both(what_was_changed_is_seen);
+}
+
+/// What ends the right to push: the house, the path, the pusher's name and the number of their token.
+type End = fn(&House, &str, &str, i64);
+const ENDS: &[(&str, End)] = &[
+    ("the token is revoked", |house, _, _, token| {
+        house.operate(&Command::TokenRevoke { id: token });
+    }),
+    ("the account is suspended", |house, _, who, _| {
+        house.operate(&Command::UserSuspend { name: who.into() });
+    }),
+    ("the role is taken", |house, path, who, _| house.revoke(path, who)),
+    ("the role is a smaller one", |house, path, who, _| house.grant(path, who, "read")),
+    ("there is no room", |house, _, _, _| {
+        let nothing = Limits { storage: Some(0), private_storage: Some(0), ..Limits::default() };
+        house.wait(house.service().adopt_plans(&[("nothing".to_owned(), nothing)], "nothing")).unwrap();
+    }),
+];
+
+impl House {
+    fn begin(&self, by: &Shown, path: &str) -> Result<String, UploadError> {
+        let begun = self.wait(self.service().begin_upload(by, &name(path), Algorithm::Sha256));
+        begun.map(|session| session.id)
+    }
+
+    fn finish(&self, by: &Shown, path: &str, session: &str, content: &str) -> Result<(), UploadError> {
+        let body = Full::new(Bytes::copy_from_slice(content.as_bytes()));
+        let (digest, part) = (digest(content), Part::default());
+        self.wait(self.service().finish_upload(by, &name(path), session, digest, part, body))
+    }
+}
+
+fn what_a_push_may_is_seen(house: &House) {
+    for (number, (what, end)) in ENDS.iter().enumerate() {
+        let (path, who) = (format!("acme/q{number}"), format!("pusher{number}"));
+        house.push(&path, "v1", "a");
+        let (id, shows) = house.user(&who);
+        house.grant(&path, &who, "write");
+        for content in ["one", "two", "three"] {
+            house.statements(0);
+            let session = house.begin(&shows, &path).unwrap();
+            let begun = house.statements(0);
+            house.finish(&shows, &path, &session, &format!("{content} of {path}")).unwrap();
+            let finished = house.statements(0);
+            if content == "three" && matches!(house.database, Database::Sqlite(_)) {
+                assert_eq!(begun, ["INSERT_UPLOAD"], "{what}");
+                let written = [
+                    "FINISH_UPLOAD",
+                    "INSERT_BLOB",
+                    "LINK",
+                    "REVIEW",
+                    "HOLDER_OF",
+                    "COUNT_BLOBS",
+                    "ADD_STORAGE",
+                ];
+                assert_eq!(finished, written, "{what}");
+            }
+        }
+        let session = house.begin(&shows, &path).unwrap();
+        // What this process began is nobody else's, and stays what it is when somebody else asks for it.
+        let other = house.finish(&house.mona, &path, &session, "theirs");
+        assert!(matches!(other, Err(UploadError::Unknown)), "{what}: {other:?}");
+        house.finish(&shows, &path, &session, &format!("mine of {path}")).unwrap();
+
+        let session = house.begin(&shows, &path).unwrap();
+        end(house, &path, &who, id);
+        let finished = house.finish(&shows, &path, &session, "too late");
+        assert!(matches!(finished, Err(UploadError::Denied(_))), "{what}: {finished:?}");
+        let begun = house.begin(&shows, &path);
+        assert!(matches!(begun, Err(UploadError::Denied(_))), "{what}: {begun:?}");
+    }
+}
+
+#[test]
+fn what_a_push_may_is_seen_by_the_next_request() {
+    both(what_a_push_may_is_seen);
+}
+
+fn a_session_ends_when_it_ends(house: &House) {
+    house.push("acme/app", "v1", "a");
+    let session = house.begin(&house.mona, "acme/app").unwrap();
+    let later = Settings::new("admin".parse().unwrap()).upload_idle_seconds_max;
+    house.watch.0.fetch_add(i64::try_from(later).unwrap() * SECOND, Ordering::SeqCst);
+    let finished = house.finish(&house.mona, "acme/app", &session, "late");
+    assert!(matches!(finished, Err(UploadError::Unknown)), "{finished:?}");
+}
+
+#[test]
+fn a_session_that_was_begun_here_expires_as_any() {
+    both(a_session_ends_when_it_ends);
 }
 
 fn a_token_that_ends_is_not_remembered_beyond_it(house: &House) {

@@ -90,7 +90,7 @@ fn a_catalog_that_cannot_write_fails_clearly_and_goes_on() {
     for (error, step) in [("ENOSPC", if is_long() { 1 } else { 2 }), ("EIO", rare), ("EDQUOT", 2 * rare - 1)]
     {
         let writes = Calls { call: "pwrite64", error, step, of_blob: false };
-        let syncs = Calls { call: "fsync", error, step: 1, of_blob: false };
+        let syncs = Calls { call: "fdatasync", error, step: 1, of_blob: false };
         met.push((error, "one write", writes.fail(&mut client, &house, When::Only)));
         met.push((error, "one sync", syncs.fail(&mut client, &house, When::Only)));
         met.push((error, "writes", writes.fail(&mut client, &house, When::From)));
@@ -202,7 +202,7 @@ fn a_commit_that_was_refused_never_comes_back_without_its_bytes() {
 
     // The log takes the commit of the PUT, and cannot be synced.
     let struck =
-        Strike { call: "fsync", error: "EIO", when: When::From(1), files: catalog(&house) }.on(&house);
+        Strike { call: "fdatasync", error: "EIO", when: When::From(1), files: catalog(&house) }.on(&house);
     let put = format!("{session}?digest={}", layer.digest);
     let refused = door.send_bytes("PUT", &put, "application/octet-stream", rest);
     assert!(matches!(refused.status, 500 | 503), "{refused}");

@@ -82,7 +82,7 @@ impl FileSink {
         })
     }
 
-    fn append(&mut self, chunks: &[Bytes]) -> Result<(), BlobError> {
+    pub(super) fn append(&mut self, chunks: &[Bytes]) -> Result<(), BlobError> {
         for chunk in chunks {
             (&*self.file).write_all(chunk).map_err(BlobError::file("writing", &self.path))?;
             self.behind += chunk.len() as u64;
@@ -109,7 +109,7 @@ impl FileSink {
         syncing.await.map_err(|_| BlobError::Ended)?.map_err(BlobError::file("syncing", &self.path))
     }
 
-    fn sync_file(&mut self) -> Result<Kept, BlobError> {
+    pub(super) fn sync_file(&mut self) -> Result<Kept, BlobError> {
         self.file.sync_data().map_err(BlobError::file("syncing", &self.path))?;
         if self.new {
             if let Some(folder) = self.path.parent() {
@@ -130,7 +130,7 @@ impl FileSink {
         Ok(())
     }
 
-    fn hash(&mut self, hasher: &mut Hasher) -> Result<(), BlobError> {
+    pub(super) fn hash(&mut self, hasher: &mut Hasher) -> Result<(), BlobError> {
         let mut buffer = vec![0_u8; REHASH_BYTES];
         (&*self.file).seek(SeekFrom::Start(0)).map_err(BlobError::file("seeking in", &self.path))?;
         loop {

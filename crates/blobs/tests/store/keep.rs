@@ -122,7 +122,8 @@ async fn a_request_that_goes_away_keeps_its_claim_until_its_bytes_are_written() 
     let desk = Desk::files().await;
     let upload = desk.begin(Algorithm::Sha256).await;
     let chunk = Bytes::from(vec![1; 4 << 20]);
-    let writer = desk.pen(&upload).await.writer;
+    // The file is open from its first large piece on.
+    let writer = desk.pen(&upload).await.writer.write(vec![chunk.clone()]).await.unwrap();
     let mut write = Box::pin(writer.write(vec![chunk.clone()]));
     std::future::poll_fn(|context| {
         let _ = write.as_mut().poll(context);
@@ -138,7 +139,7 @@ async fn a_request_that_goes_away_keeps_its_claim_until_its_bytes_are_written() 
         }
     };
     // Free means ended: all of it is in the file, and nothing will follow.
-    assert_eq!(desk.path(upload.storage_key()).metadata().unwrap().len(), chunk.len() as u64);
+    assert_eq!(desk.path(upload.storage_key()).metadata().unwrap().len(), 2 * chunk.len() as u64);
     drop(claim);
 }
 

@@ -36,7 +36,11 @@ async fn a_file_shorter_than_what_was_acknowledged_is_an_error() {
     let pen = desk.pen(&upload).await.write("0123456789").await;
     let upload = desk.record(pen).await;
     std::fs::write(desk.path(upload.storage_key()), b"0123").unwrap();
-    let error = desk.open(&upload).await.map(drop).unwrap_err();
+    // The file is looked at when something is to be done with it.
+    let error = desk.open(&upload).await.unwrap().writer.sync().await.map(drop).unwrap_err();
+    assert!(matches!(error, BlobError::Length { expected: 10, found: 4, .. }), "{error}");
+    let writer = desk.open(&upload).await.unwrap().writer;
+    let error = writer.write(vec![vec![1_u8; 100_000].into()]).await.map(drop).unwrap_err();
     assert!(matches!(error, BlobError::Length { expected: 10, found: 4, .. }), "{error}");
     // The claim went with the failure.
     assert!(desk.store.claim(&upload.id).is_ok());

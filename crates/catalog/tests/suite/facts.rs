@@ -1,5 +1,6 @@
 //! Facts: what a decision is made from, as the rows say it now.
 
+use crate::database::Database;
 use crate::house::{Actor, House, caller, on_every_database};
 use packhouse_access::{Because, Delete, Pull, Push, Refusal, Role, Visibility, decide, decide_create};
 use packhouse_catalog::Presented;
@@ -167,8 +168,8 @@ fn the_same_statements_run_for_private_and_absent() {
             options.observer = Some(Arc::new(move |work| listener.lock().unwrap().push(work.statement)));
         })
     };
-    let mut houses = vec![observed(crate::database::Database::sqlite())];
-    houses.extend(crate::database::Database::postgres().map(observed));
+    let mut houses = vec![observed(Database::sqlite())];
+    houses.extend(Database::postgres().map(observed));
     for house in houses {
         let (mona, eve) = (house.user("mona"), house.user("eve"));
         house.package(&mona, "mona/secret");
@@ -183,18 +184,13 @@ fn the_same_statements_run_for_private_and_absent() {
             (reads, writes.unwrap().unwrap().refusal, heard.lock().unwrap().clone())
         };
         let stranger = work(&eve.shows, "mona/secret");
-        let two = [
-            "CALLER_BY_HASH",
-            "PACKAGE",
-            "NAMESPACE",
-            "ROLES",
-            "CALLER_BY_HASH",
-            "LOCK_PACKAGE",
-            "PACKAGE",
-            "NAMESPACE",
-            "ROLES",
-        ];
-        assert_eq!(stranger.2, two);
+        let read = ["CALLER_BY_HASH", "PACKAGE", "NAMESPACE", "ROLES"];
+        let written: &[&str] = match house.database {
+            // What was read is remembered for the one that writes.
+            Database::Sqlite(_) => &[],
+            Database::Postgres(_) => &["CALLER_BY_HASH", "LOCK_PACKAGE", "PACKAGE", "NAMESPACE", "ROLES"],
+        };
+        assert_eq!(stranger.2, [&read[..], written].concat());
         assert_eq!(stranger, work(&eve.shows, "mona/absent"));
         assert_eq!(stranger, work(&eve.shows, "nobody/absent"));
         let anonymous = Presented::Anonymous { bound: None };
