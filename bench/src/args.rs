@@ -30,6 +30,12 @@ pub(crate) struct Arguments {
     /// Tags and packages of the lists.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(200..=10_000_000))]
     pub(crate) entries: u64,
+    /// Packages of the large catalog of `growth`, which stands beside one of a thousand.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10_000..=1_000_000))]
+    pub(crate) growth: u32,
+    /// Versions of the large catalog of `growth`; twice as many as packages if not given. 10⁷ take 12 GB of disk.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(20_000..=10_000_000))]
+    pub(crate) growth_versions: Option<u32>,
     /// Another registry, which may hold what the works put there: `NAME=http://user:password@host:port`.
     #[arg(long, value_name = "NAME=URL")]
     pub(crate) url: Vec<String>,

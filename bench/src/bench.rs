@@ -10,7 +10,7 @@ use crate::args::Arguments;
 use crate::data::Stock;
 use crate::figures::Figures;
 use crate::targets::{Kit, listed};
-use crate::work::{Desk, MACHINE, Run, Stage, Workload};
+use crate::work::{Desk, MACHINE, Run, Stage, Workload, large};
 
 /// Runs all works that were asked for.
 pub(crate) async fn run(
@@ -19,7 +19,12 @@ pub(crate) async fn run(
     works: &[Workload],
 ) -> anyhow::Result<Vec<Figures>> {
     let stock = Stock::new(works.iter().map(Workload::largest).max().unwrap_or_default())?;
-    let desk = Desk { kit, stock: &stock, length: Duration::from_secs_f64(arguments.seconds) };
+    let desk = Desk {
+        kit,
+        stock: &stock,
+        length: Duration::from_secs_f64(arguments.seconds),
+        large: large(arguments.growth, arguments.growth_versions),
+    };
     let total: usize =
         works.iter().map(|work| targets(arguments, kit, work).len() * rounds(arguments, work)).sum();
     let bar = if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(total as u64) };
@@ -52,8 +57,12 @@ pub(crate) async fn run(
     Ok(all)
 }
 
-/// Works that leave nothing behind share their targets, and what was put there for all of them.
+/// Works that leave nothing behind share their targets, and what was put there for all of them. So do those in filled
+/// catalogs: what they leave is little beside what is there.
 fn same_stage(one: &Workload, other: &Workload) -> bool {
+    if one.grows() || other.grows() {
+        return one.grows() && other.grows();
+    }
     one.only_reads() && other.only_reads() && one.tls() == other.tls() && one.lists() == other.lists()
 }
 

@@ -8,7 +8,7 @@ use crate::targets::{Kind, listed};
 use crate::work::{MACHINE, Run, Unit, Workload};
 
 /// What came of one work.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
     pub(crate) id: &'static str,
     pub(crate) groups: &'static [&'static str],
@@ -22,7 +22,7 @@ pub(crate) struct Figures {
 }
 
 /// All runs of one target, and what they say together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Series {
     pub(crate) target: String,
     pub(crate) median: f64,
@@ -107,6 +107,21 @@ impl Figures {
             .collect();
         let Workload { id, groups, title, unit, limit, .. } = *work;
         Self { id, groups, title, unit, limit, best_peer, series, failed }
+    }
+
+    /// Whether it is of the works that compare catalogs of different sizes.
+    pub(crate) fn is_of_growth(&self) -> bool {
+        self.groups.contains(&"growth")
+    }
+
+    /// The median of what two targets' runs of the same round say, one divided by the other.
+    pub(crate) fn ratio(&self, of: &str, to: &str, figure: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
+        let (of, to) = (self.of(of)?, self.of(to)?);
+        let ratios = of.runs.iter().filter_map(|run| {
+            let beside = to.runs.iter().find(|beside| beside.round == run.round)?;
+            Some(figure(run)? / figure(beside)?)
+        });
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
     }
 
     pub(crate) fn of(&self, target: &str) -> Option<&Series> {

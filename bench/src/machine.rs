@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 /// The machine, as far as figures depend on it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) processor: String,

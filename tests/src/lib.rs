@@ -45,7 +45,6 @@ pub mod cri;
 pub mod daemon;
 pub mod distribution;
 pub mod engines;
-pub mod growth;
 pub mod house;
 pub mod image;
 pub mod operator;

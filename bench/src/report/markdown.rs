@@ -31,6 +31,19 @@ fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
         if machine.in_memory { " (in memory: nothing pushed here is durable)" } else { "" },
         machine.load_before,
     )?;
+    for catalog in &report.catalogs {
+        let (packages, versions) = (f64::from(catalog.packages), f64::from(catalog.versions));
+        writeln!(
+            page,
+            "- `{}`: {} packages, {} versions",
+            catalog.target,
+            number(packages),
+            number(versions)
+        )?;
+    }
+    if !report.catalogs.is_empty() {
+        writeln!(page)?;
+    }
     if !report.goals.is_empty() {
         writeln!(page, "### Goals\n\n| work | goal | measured | |\n|---|---|---:|---|")?;
         for goal in &report.goals {
@@ -82,16 +95,28 @@ fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
             writeln!(page, "{target}: no figure: {}\n", one_line(why))?;
         }
     }
-    writeln!(page, "### Left out\n")?;
-    for (what, why) in &report.left_out {
-        writeln!(page, "- {what}: {why}.")?;
+    if !report.left_out.is_empty() {
+        writeln!(page, "### Left out\n")?;
+        for (what, why) in &report.left_out {
+            writeln!(page, "- {what}: {why}.")?;
+        }
+        writeln!(page)?;
     }
-    writeln!(page, "\n### Configurations\n")?;
+    writeln!(page, "### Configurations\n")?;
     writeln!(
         page,
         "`{{folder}}`, `{{shared}}` and `{{port}}` are the target's own; the lines between `tls: begin` and `tls: end` hold over TLS.\n"
     )?;
+    let mut shown: Vec<&super::Target> = Vec::new();
     for target in report.targets.iter().filter(|target| !target.configuration.is_empty()) {
+        let same = |before: &&super::Target| {
+            (before.configuration, &before.environment) == (target.configuration, &target.environment)
+        };
+        if let Some(before) = shown.iter().find(|before| same(before)) {
+            writeln!(page, "{}: that of {}.\n", target.name, before.name)?;
+            continue;
+        }
+        shown.push(target);
         let environment: Vec<String> =
             target.environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
         writeln!(page, "<details><summary>{}</summary>\n", target.name)?;

@@ -19,10 +19,10 @@ use crate::goals::{self, Reached};
 use crate::machine::Machine;
 use crate::programs;
 use crate::targets::{Kit, TARGETS};
-use crate::work::LEFT_OUT;
+use crate::work::{self as works, LEFT_OUT};
 
 /// Everything about one run of the command.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     pub(crate) made_at: String,
     pub(crate) command: String,
@@ -30,14 +30,24 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) entries: u64,
+    /// What the catalogs of `growth` hold.
+    pub(crate) catalogs: Vec<Catalog>,
     pub(crate) targets: Vec<Target>,
     pub(crate) goals: Vec<Reached>,
     pub(crate) works: Vec<Figures>,
     pub(crate) left_out: BTreeMap<&'static str, &'static str>,
 }
 
+/// How much one target of `growth` holds.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Catalog {
+    pub(crate) target: String,
+    pub(crate) packages: u32,
+    pub(crate) versions: u32,
+}
+
 /// What has to be said of a target beside its figures.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -77,6 +87,12 @@ impl Report {
             environment: BTreeMap::new(),
             configuration: "",
         }));
+        let sizes = works::sizes(works::large(arguments.growth, arguments.growth_versions));
+        let catalogs = sizes.into_iter().map(|(target, size)| {
+            let packhouse_growth::Size { packages, versions } = size;
+            Catalog { target, packages, versions }
+        });
+        let catalogs = catalogs.filter(|catalog| used(&catalog.target)).collect();
         Self {
             made_at: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
             command: command(),
@@ -84,11 +100,27 @@ impl Report {
             rounds: arguments.rounds,
             seconds: arguments.seconds,
             entries: arguments.entries,
+            catalogs,
             targets,
             goals: goals::reached(&works),
             works,
             left_out: LEFT_OUT.iter().copied().collect(),
         }
+    }
+
+    /// What of it is about growth, or what is not; none when that was not measured.
+    fn part(&self, growth: bool) -> Option<Self> {
+        let mut part = self.clone();
+        part.works.retain(|figures| figures.is_of_growth() == growth);
+        let used = |name: &str| part.works.iter().any(|figures| figures.of(name).is_some());
+        part.targets.retain(|target| used(&target.name));
+        part.goals.retain(|goal| part.works.iter().any(|figures| figures.id == goal.id));
+        if growth {
+            part.left_out.clear();
+        } else {
+            part.catalogs.clear();
+        }
+        (!part.works.is_empty()).then_some(part)
     }
 
     /// Prints it, and writes the files that were asked for.
@@ -101,11 +133,19 @@ impl Report {
         )?;
         if arguments.docs {
             let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-            write_all(&docs.join("benchmarks"), &[("results.json", &json), ("results.svg", &plot)])?;
-            page::put(
-                &docs.join("benchmarks.md"),
-                &format!("![What was measured](benchmarks/results.svg)\n\n{page}"),
-            )?;
+            // Each in its own place, since growth is measured rarely: it takes long, and a lot of disk.
+            for (name, growth) in [("results", false), ("growth", true)] {
+                let Some(part) = self.part(growth) else { continue };
+                let (json, plot) = (serde_json::to_string_pretty(&part)?, plot::svg(&part));
+                let files = [(&*format!("{name}.json"), &json), (&*format!("{name}.svg"), &plot)];
+                write_all(&docs.join("benchmarks"), &files)?;
+                let picture = format!("![What was measured](benchmarks/{name}.svg)");
+                page::put(
+                    &docs.join("benchmarks.md"),
+                    name,
+                    &format!("{picture}\n\n{}", markdown::page(&part)),
+                )?;
+            }
         }
         if arguments.json {
             println!("{json}");

@@ -1,23 +1,21 @@
-//! Puts the result between two marks of a page, so that the prose around it stays.
+//! Puts a result between two marks of a page, so that the prose around it and other results stay.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 
-const BEGIN: &str = "<!-- results: begin -->\n";
-const END: &str = "<!-- results: end -->";
-
-pub(super) fn put(file: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn put(file: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let page = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let page =
-        between(&page, text).with_context(|| format!("{} has no marks for results", file.display()))?;
+        between(&page, name, text).with_context(|| format!("{} has no marks for {name}", file.display()))?;
     std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn between(page: &str, text: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n\n{END}{after}", text.trim()))
+fn between(page: &str, name: &str, text: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
 }
 
 #[cfg(test)]
@@ -28,7 +26,7 @@ mod tests {
     fn only_what_is_between_the_marks_changes() {
         let page = "# A\n<!-- results: begin -->\nold\n<!-- results: end -->\nB\n";
         let expected = "# A\n<!-- results: begin -->\n\nnew\n\n<!-- results: end -->\nB\n";
-        assert_eq!(between(page, "new\n").as_deref(), Some(expected));
-        assert_eq!(between("# A\n", "new"), None);
+        assert_eq!(between(page, "results", "new\n").as_deref(), Some(expected));
+        assert_eq!(between(page, "growth", "new"), None);
     }
 }

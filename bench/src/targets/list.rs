@@ -29,6 +29,9 @@ pub(crate) enum Kind {
 }
 
 const NO_AUTHENTICATION: &str = "none";
+const BEARER: &str = "bearer tokens, rights checked on every request";
+/// So that one client may ask for any package.
+const PERSONAL: &str = "the owner's personal token, rights checked on every request";
 const NO_PUSHES: &str = "takes no pushes";
 const REGISTRY_SERVE: &[&str] = &["serve", "{folder}/config.yml"];
 const NGINX: &[&str] = &["-p", "{folder}", "-e", "{folder}/error.log", "-c", "{folder}/nginx.conf"];
@@ -53,19 +56,38 @@ const fn nginx(name: &'static str, template: &'static str) -> Listed {
     }
 }
 
-/// All of them. Those named `…-again` are another start of the same, beside which the first one shows the noise.
-pub(crate) const TARGETS: &[Listed] = &[
+const fn packhouse(
+    name: &'static str,
+    authentication: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+) -> Listed {
     Listed {
-        name: "packhouse",
+        name,
         program: "packhouse",
         kind: Kind::Packhouse,
         file: "packhouse.toml",
         template: template!("packhouse.toml"),
         arguments: &["serve", "--config", "{folder}/packhouse.toml"],
-        environment: &[],
+        environment,
         durability: "acknowledged bytes, folders and rows are synced (docs/durability.md)",
-        authentication: "bearer tokens, rights checked on every request",
-    },
+        authentication,
+    }
+}
+
+/// The Packhouse with few packages, beside which those with many stand.
+pub(crate) const SMALL: &str = "packhouse-small";
+/// Another one that holds as much.
+pub(crate) const SMALL_AGAIN: &str = "packhouse-small-again";
+/// The one with many packages.
+pub(crate) const LARGE: &str = "packhouse-large";
+
+/// GitHub's limits of its API allow a second of what is measured here, and are no part of it.
+const WITHOUT_API_LIMITS: &[(&str, &str)] =
+    &[("PACKHOUSE_RATE_API_TOKEN_HOUR", "0"), ("PACKHOUSE_RATE_API_POINTS_MINUTE", "0")];
+
+/// All of them. Those named `…-again` are another start of the same, beside which the first one shows the noise.
+pub(crate) const TARGETS: &[Listed] = &[
+    packhouse("packhouse", BEARER, &[]),
     Listed {
         name: "distribution",
         program: "distribution",
@@ -93,6 +115,9 @@ pub(crate) const TARGETS: &[Listed] = &[
     nginx("nginx-sendfile", template!("nginx-sendfile.conf")),
     nginx("nginx-sendfile-again", template!("nginx-sendfile.conf")),
     nginx("nginx-tls", template!("nginx-tls.conf")),
+    packhouse(SMALL, PERSONAL, WITHOUT_API_LIMITS),
+    packhouse(SMALL_AGAIN, PERSONAL, WITHOUT_API_LIMITS),
+    packhouse(LARGE, PERSONAL, WITHOUT_API_LIMITS),
 ];
 
 /// The target of this name.

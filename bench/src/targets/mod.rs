@@ -6,6 +6,6 @@ mod meter;
 mod service;
 mod tls;
 
-pub(crate) use list::{Kind, TARGETS, listed};
+pub(crate) use list::{Kind, LARGE, SMALL, SMALL_AGAIN, TARGETS, listed};
 pub(crate) use meter::Meter;
 pub(crate) use service::{Kit, NAMESPACE, Service, UrlTarget};

@@ -16,6 +16,8 @@ pub(crate) struct Request {
     /// The request line and headers, without the empty line.
     start: Vec<u8>,
     varies: Varies,
+    /// Where what varies is in `start`.
+    place: usize,
     is_head: bool,
     discards: bool,
 }
@@ -33,10 +35,15 @@ pub(crate) enum Varies {
     Page {
         names: u64,
     },
+    /// The seven digits of a package's name: one of `count` numbers that lie `step` apart, from 1 on.
+    Package {
+        count: u32,
+        step: u32,
+    },
 }
 
 impl Request {
-    /// `path` may end with what a [`Varies::Page`] completes.
+    /// `path` may end with what a [`Varies::Page`] completes, or name the package `p0000000` for [`Varies::Package`].
     pub(crate) fn new(
         method: &str,
         door: &Door,
@@ -50,8 +57,13 @@ impl Request {
             // Filled in by `write`: the digits have their place.
             start.push_str("00000000");
         }
+        let place = match varies {
+            Varies::Page { .. } => start.len() - 8,
+            Varies::Package { .. } => start.find("/p0000000/").map_or(0, |slash| slash + 2),
+            Varies::Nothing | Varies::Range { .. } => 0,
+        };
         start.push_str(&headers);
-        Self { start: start.into_bytes(), varies, is_head: method == "HEAD", discards: false }
+        Self { start: start.into_bytes(), varies, place, is_head: method == "HEAD", discards: false }
     }
 
     /// Bodies are dropped in the kernel, where that can be.
@@ -81,9 +93,11 @@ impl Request {
             }
             Varies::Page { names } => {
                 let digits = format!("{:08}", random.below(names));
-                if let Some(place) = into.windows(9).position(|bytes| bytes == b"00000000 ") {
-                    into[place..place + 8].copy_from_slice(digits.as_bytes());
-                }
+                into[self.place..self.place + 8].copy_from_slice(digits.as_bytes());
+            }
+            Varies::Package { count, step } => {
+                let digits = format!("{:07}", 1 + random.below(u64::from(count)) * u64::from(step));
+                into[self.place..self.place + 7].copy_from_slice(digits.as_bytes());
             }
         }
         into.extend_from_slice(b"\r\n");
@@ -166,5 +180,8 @@ mod tests {
         let page = Varies::Page { names: 1 };
         Request::new("GET", &door, "/x?last=t", None, page).write(&mut random, &mut bytes);
         assert!(bytes.starts_with(b"GET /x?last=t00000000 HTTP/1.1\r\n"));
+        let package = Varies::Package { count: 1, step: 5 };
+        Request::new("GET", &door, "/v2/a/p0000000/x", None, package).write(&mut random, &mut bytes);
+        assert!(bytes.starts_with(b"GET /v2/a/p0000001/x HTTP/1.1\r\n"));
     }
 }

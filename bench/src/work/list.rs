@@ -1,11 +1,13 @@
 //! The list of work: what the project's goals are about first, then the rest of B1 to B20.
 
+use super::growth::Growth;
 use super::memory::Memory;
 use super::pulls::Pull;
 use super::pushes::{Push, Sizes};
 use super::reads::{Body, Get, What, Who};
 use super::skopeo::Direction;
 use super::{MACHINE, Unit, Work, Workload};
+use crate::targets::{LARGE, SMALL as SMALL_HOUSE, SMALL_AGAIN};
 use crate::wire::How;
 
 const KB: usize = 1_000;
@@ -21,6 +23,7 @@ const SMALL_TWICE: &[&str] = &["packhouse", "distribution", "docker-registry", "
 const BLOBS: &[&str] = &["packhouse", "distribution", "docker-registry", "nginx-sendfile"];
 const BLOBS_TWICE: &[&str] =
     &["packhouse", "distribution", "docker-registry", "nginx", "nginx-sendfile", "nginx-sendfile-again"];
+const GROWN: &[&str] = &[SMALL_HOUSE, SMALL_AGAIN, LARGE];
 const OVER_TLS: &[&str] = &["packhouse", "distribution", "nginx-tls"];
 
 /// What of B1 to B20 is not here, and why.
@@ -37,7 +40,6 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "B12",
         "collection under load is a test that counts wrongly removed blobs, not a figure (tests/tests/gc)",
     ),
-    ("B13 with 10⁵ manifests, and growth", "a generator of its own"),
     ("B14", "Packhouse does not pull through"),
     ("B5 to B7 with 100 MB", "4 clients in place of zb's 10: a run would write a gigabyte"),
     ("B17", "200 MB in 20 layers in place of 1 GB"),
@@ -103,7 +105,7 @@ impl Workload {
 
 /// All works, in the order in which they run.
 pub(crate) fn list() -> Vec<Workload> {
-    [reads(), lists(), pushes(), pulls(), rest()].concat()
+    [reads(), lists(), pushes(), pulls(), rest(), growth()].concat()
 }
 
 fn reads() -> Vec<Workload> {
@@ -373,6 +375,29 @@ fn rest() -> Vec<Workload> {
             Memory::Slow(1_000),
         ),
         row("start", &["B13", "goals"], "start to first answer, empty", Work::Start).unit(Unit::Milliseconds),
+    ]
+}
+
+fn growth() -> Vec<Workload> {
+    let grown = |id, title, growth| {
+        row(id, &["growth"], title, Work::Growth(growth)).unit(Unit::Milliseconds).beside(GROWN, SMALL_HOUSE)
+    };
+    vec![
+        row("growth-start", &["B13", "growth"], "start to first answer", Work::Growth(Growth::Start))
+            .unit(Unit::Milliseconds)
+            .beside(GROWN, SMALL_HOUSE),
+        row("growth-idle", &["B19", "growth"], "memory, idle", Work::Growth(Growth::Idle))
+            .unit(Unit::ResidentMegabytes)
+            .beside(GROWN, SMALL_HOUSE)
+            .rounds(3),
+        grown("growth-tag", "GET manifest by tag, of 500 packages, 4 connections", Growth::Tag),
+        grown("growth-tag-any", "GET manifest by tag, of all packages, 4 connections", Growth::AnyTag),
+        grown("growth-catalog", "page of 100 of the catalog, anywhere, 4 connections", Growth::Catalog),
+        grown("growth-tags", "page of 100 tags, anywhere, 4 connections", Growth::Tags),
+        grown("growth-packages", "API: first 100 packages, 4 connections", Growth::Packages),
+        grown("growth-versions", "API: first 100 versions, 4 connections", Growth::Versions),
+        grown("growth-push", "push image of 1 layer of 1 kB, 8 clients", Growth::Push),
+        grown("growth-push-new", "push it to a new package, 8 clients", Growth::PushNew),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! A new kind of work is a file here, a variant of [`Work`], and rows of [`list`].
 
 mod disk;
+mod growth;
 mod limits;
 mod list;
 mod memory;
@@ -13,6 +14,7 @@ mod run;
 mod skopeo;
 mod stage;
 
+pub(crate) use growth::{large, sizes};
 pub(crate) use list::{LEFT_OUT, list};
 pub(crate) use run::{Run, Unit};
 pub(crate) use stage::Stage;
@@ -56,6 +58,7 @@ pub(crate) enum Work {
     Start,
     Skopeo(skopeo::Direction),
     Disk,
+    Growth(growth::Growth),
 }
 
 /// What a run may use.
@@ -63,6 +66,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) kit: &'a Kit,
     pub(crate) stock: &'a Stock,
     pub(crate) length: Duration,
+    /// What the large catalog holds.
+    pub(crate) large: packhouse_growth::Size,
 }
 
 impl Workload {
@@ -76,6 +81,7 @@ impl Workload {
             Work::Memory(_) => memory::BLOB_BYTES,
             Work::Skopeo(_) => skopeo::LAYER_BYTES,
             Work::Disk => disk::LAYER_BYTES,
+            Work::Growth(_) => growth::LAYER_BYTES,
             Work::Start => 0,
         }
     }
@@ -88,6 +94,11 @@ impl Workload {
     /// Whether its targets can be shared with work before and after it: it leaves nothing behind.
     pub(crate) fn only_reads(&self) -> bool {
         matches!(self.work, Work::Get(_) | Work::Pull(pulls::Pull { pushes_percent: 0, .. }))
+    }
+
+    /// Whether its targets are filled catalogs, made once for all such work.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(self.work, Work::Growth(_))
     }
 
     /// Whether it needs long lists in its targets.
@@ -112,6 +123,7 @@ impl Workload {
                 let service = desk.kit.start(target, false, stage.shared()).await?;
                 Ok(Run::of_value(service.took.as_secs_f64() * 1e3))
             }
+            Work::Growth(growth) => growth.run(desk, stage, target).await,
             Work::Get(get) => get.run(desk, stage, target).await,
             Work::Pull(pull) => pull.run(desk, stage, target).await,
             Work::Push(push) => push.run(desk, stage, target).await,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::reads::What;
-use super::{Desk, Work, Workload, is_registry, package};
+use super::{Desk, Work, Workload, growth, is_registry, package};
 use crate::data::{Blob, Cut, Image, digest_of};
 use crate::targets::{Kind, Service};
 use crate::wire::{Client, Door, How};
@@ -83,7 +83,12 @@ impl Stage {
             .collect();
         let tls = works.iter().any(Workload::tls);
         for target in targets {
-            match stage.furnish(desk, target, tls, &lists).await {
+            let furnished = if works.iter().any(Workload::grows) {
+                growth::furnish(desk, target, stage.shared.path()).await
+            } else {
+                stage.furnish(desk, target, tls, &lists).await
+            };
+            match furnished {
                 Ok(service) => drop(stage.services.insert(target.clone(), service)),
                 Err(error) => drop(stage.failed.insert(target.clone(), format!("{error:#}"))),
             }
@@ -169,6 +174,11 @@ impl Stage {
 
     pub(crate) fn service(&self, target: &str) -> anyhow::Result<&Service> {
         self.services.get(target).with_context(|| format!("{target} does not run"))
+    }
+
+    /// The same, for work that ends and starts it.
+    pub(crate) fn service_mut(&mut self, target: &str) -> anyhow::Result<&mut Service> {
+        self.services.get_mut(target).with_context(|| format!("{target} does not run"))
     }
 
     /// What the targets of files show.

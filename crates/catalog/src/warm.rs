@@ -36,8 +36,8 @@ use stamps::{Shard, Stamps};
 use std::hash::{Hash, RandomState};
 use std::sync::Arc;
 
-/// Uses of what is remembered in one transaction; a pull has at most twelve.
-const USED_MAX: usize = 24;
+/// Things that one transaction uses of what is remembered; a pull has at most four.
+const USES_MAX: usize = 8;
 
 /// Bytes that are remembered, of keys and values, when nobody says otherwise.
 pub(crate) const BYTES_DEFAULT: u64 = 32 << 20;
@@ -170,8 +170,8 @@ impl Learning {
 pub(crate) struct Known<'c> {
     warm: &'c Warm,
     fetched: Option<&'c Fetched>,
-    /// The first so many.
-    used: [(Shard, u64); USED_MAX],
+    /// What was used, as of when; the first so many.
+    used: [(u64, [Shard; 3]); USES_MAX],
     uses: usize,
     /// Something was asked that is not known.
     lacking: bool,
@@ -179,7 +179,7 @@ pub(crate) struct Known<'c> {
 
 impl<'c> Known<'c> {
     pub(crate) fn of(warm: &'c Warm, fetched: Option<&'c Fetched>) -> Self {
-        Known { warm, fetched, used: [(Shard::FIRST, 0); USED_MAX], uses: 0, lacking: false }
+        Known { warm, fetched, used: [(0, [Shard::FIRST; 3]); USES_MAX], uses: 0, lacking: false }
     }
 
     pub(crate) fn lacks(&mut self) -> CatalogError {
@@ -190,7 +190,9 @@ impl<'c> Known<'c> {
     /// Whether all was there, and holds now.
     pub(crate) fn stands(&self) -> bool {
         let stamps = &self.warm.stamps;
-        !self.lacking && self.used[..self.uses].iter().all(|(shard, as_of)| stamps.unchanged(*shard, *as_of))
+        let unchanged =
+            |(as_of, shards): &(u64, [Shard; 3])| shards.iter().all(|shard| stamps.unchanged(*shard, *as_of));
+        !self.lacking && self.used[..self.uses].iter().all(unchanged)
     }
 
     pub(crate) fn recall<T: Thing>(&mut self, asked: T::Asked<'_>) -> Result<Option<Arc<T>>, CatalogError> {
@@ -199,11 +201,9 @@ impl<'c> Known<'c> {
         }
         let Some(entry) = T::memory(self.warm).0.get(&asked) else { return Err(self.lacks()) };
         // What uses more than there is room to remember is for the database.
-        let Some(used) = self.used.get_mut(self.uses..self.uses + entry.shards.len()) else {
-            return Err(self.lacks());
-        };
-        used.copy_from_slice(&entry.shards.map(|shard| (shard, entry.as_of)));
-        self.uses += entry.shards.len();
+        let Some(used) = self.used.get_mut(self.uses) else { return Err(self.lacks()) };
+        *used = (entry.as_of, entry.shards);
+        self.uses += 1;
         Ok(Some(Arc::clone(&entry.value)))
     }
 

@@ -35,12 +35,25 @@ impl Default for Buffers {
     }
 }
 
-/// Bytes to be written together; they give back their part of the budget when dropped.
+/// Bytes to be written together.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
-    pub(crate) chunks: Vec<Bytes>,
+    chunks: Vec<Bytes>,
     bytes: usize,
-    pub(crate) share: Option<OwnedSemaphorePermit>,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+/// The last bytes of a piece, with the piece's part of the budget.
+#[derive(Debug)]
+struct Last {
+    bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Last {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Piece {
@@ -54,6 +67,17 @@ impl Piece {
     /// Whether writing it is better than waiting for a client that sends nothing just now.
     pub(crate) fn is_worth_writing(&self) -> bool {
         self.bytes >= WORTH_BYTES
+    }
+
+    /// Its bytes, which give back their part of the budget when the last of them is dropped, whoever has them by then: a
+    /// disk may still be writing what was hashed long ago.
+    pub(crate) fn into_chunks(mut self) -> Vec<Bytes> {
+        if let Some(share) = self.share
+            && let Some(bytes) = self.chunks.pop()
+        {
+            self.chunks.push(Bytes::from_owner(Last { bytes, _share: share }));
+        }
+        self.chunks
     }
 
     fn pay(&mut self, buffers: &Buffers) -> bool {
@@ -105,6 +129,25 @@ mod tests {
         held.clear();
         let mut piece = Piece::default();
         assert!((0..15).all(|_| piece.add(frame(64 << 10), &buffers)));
+    }
+
+    #[test]
+    fn a_part_of_the_budget_comes_back_with_the_last_that_has_the_bytes() {
+        let buffers = Buffers::default();
+        let free = buffers.units.available_permits();
+        let mut piece = Piece::default();
+        while piece.add(frame(100 << 10), &buffers) {}
+        let hashed = piece.into_chunks();
+        assert!(hashed.iter().all(|chunk| chunk.len() == 100 << 10));
+        let written = hashed.clone();
+        drop(hashed);
+        assert!(buffers.units.available_permits() < free);
+        drop(written);
+        assert_eq!(buffers.units.available_permits(), free);
+        // One that needed none of it is whole too.
+        let mut piece = Piece::default();
+        assert!(piece.add(frame(10), &buffers));
+        assert_eq!(piece.into_chunks().concat().len(), 10);
     }
 
     #[test]

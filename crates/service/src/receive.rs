@@ -62,7 +62,7 @@ where
         }
     };
     let written = match writing.ended().await {
-        Ok(writer) => writer.write(std::mem::take(&mut piece.chunks)).await,
+        Ok(writer) => writer.write(std::mem::take(&mut piece).into_chunks()).await,
         Err(error) => Err(error),
     };
     match written {
@@ -91,11 +91,7 @@ impl Writing {
     /// Writes a piece beside the receiving; only when settled.
     fn start(&mut self, piece: Piece) {
         if let Some(writer) = self.idle.take() {
-            self.task = Some(tokio::spawn(async move {
-                let written = writer.write(piece.chunks).await;
-                drop(piece.share);
-                written
-            }));
+            self.task = Some(tokio::spawn(writer.write(piece.into_chunks())));
         }
     }
 

@@ -10,10 +10,12 @@ use std::task::Poll;
 /// How much a worker does at once. More would take a database's connections from those who wait for an answer.
 pub(crate) const AT_ONCE: usize = 4;
 
+/// Work, and what it came to.
+type One<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
+
 /// Waits for all of them; what they came to, in their order. For a handful: each is asked whenever one has something new.
 pub(crate) async fn together<F: Future>(work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        work.into_iter().map(|work| (Box::pin(work), None)).collect();
+    let mut running: Vec<One<F>> = work.into_iter().map(|work| (Box::pin(work), None)).collect();
     poll_fn(|context| {
         let mut waits = false;
         for (work, done) in &mut running {

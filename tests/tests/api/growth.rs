@@ -5,7 +5,7 @@
 //! The program itself tells (its log has each statement with its rows and instructions at the level of traces). Times are
 //! printed and not compared: they are what neighbours make of them.
 
-use packhouse_tests::growth::{self, Place, Size};
+use packhouse_growth::{self as growth, Place, Size};
 use packhouse_tests::{Caller, Catalog, House};
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ fn statements_in(log: &str) -> Vec<Work> {
 fn fill(house: &House, size: Size) {
     let file = house.data().join("catalog.sqlite");
     let place = house.database_url().map_or(Place::Sqlite(&file), Place::Postgres);
-    growth::fill(place, "acme", size);
+    growth::fill(place, "acme", size).expect("a filled catalog");
 }
 
 fn subject(house: &House) -> String {

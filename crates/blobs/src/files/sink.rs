@@ -1,4 +1,4 @@
-//! One session's file: bytes are hashed while they are written, and go to the disk while more of them come.
+//! One session's file: a piece is written while it and the next one are hashed, and goes to the disk while more come.
 
 use super::{blocking, sync_folder};
 use crate::driver::{Kept, Sink, Start, Work};
@@ -6,9 +6,9 @@ use crate::{BlobError, Claim};
 use bytes::Bytes;
 use packhouse_oci::{Digest, Hasher};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -16,6 +16,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 const REHASH_BYTES: usize = 1 << 20;
 /// Shorter pieces are written and hashed by one thread: waking a second one costs as much.
 const APART_BYTES: usize = 256 << 10;
+/// Slices of one call: the system takes 1,024.
+const SLICES_MAX: usize = 1024;
 /// How much is written before the disk is made to take it. The last sync, which the client waits for, then has little
 /// left to do.
 const BEHIND_BYTES: u64 = 32 << 20;
@@ -34,10 +36,14 @@ pub(super) struct FileSink {
     becomes: Option<PathBuf>,
     /// Bytes that were written since the disk was last made to take them.
     behind: u64,
+    /// The piece that is being written while the next one is hashed, so that neither waits for the slower of each pair.
+    /// Nobody was promised anything about it: whatever comes next waits for it and looks at its outcome.
+    writing: Option<JoinHandle<Result<(), BlobError>>>,
     /// A sync that goes on beside the writing. The system tells an error of the disk once: whoever would ask again is
     /// told that all is well. So its outcome is always looked at.
     syncing: Option<JoinHandle<io::Result<()>>>,
-    _claim: Claim,
+    /// A thread that writes has it too: the next request cuts the file, which nobody may be writing then.
+    claim: Arc<Claim>,
 }
 
 impl FileSink {
@@ -77,21 +83,28 @@ impl FileSink {
             new: received == 0,
             becomes: None,
             behind: 0,
+            writing: None,
             syncing: None,
-            _claim: from.claim,
+            claim: Arc::new(from.claim),
         })
     }
 
+    /// Writes behind what is there. Blocks.
     pub(super) fn append(&mut self, chunks: &[Bytes]) -> Result<(), BlobError> {
-        for chunk in chunks {
-            (&*self.file).write_all(chunk).map_err(BlobError::file("writing", &self.path))?;
-            self.behind += chunk.len() as u64;
-        }
+        append(&self.file, &self.path, chunks)?;
+        self.behind += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         Ok(())
     }
 
+    /// Waits for the piece that is being written, if there is one.
+    async fn written(&mut self) -> Result<(), BlobError> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        writing.await.map_err(|_| BlobError::Ended)?
+    }
+
     /// Lets the disk take what was written, beside what is written next. One sync at a time.
-    async fn catch_up(&mut self) -> Result<(), BlobError> {
+    async fn catch_up(&mut self, bytes: usize) -> Result<(), BlobError> {
+        self.behind += bytes as u64;
         if self.syncing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.caught_up().await?;
         }
@@ -155,35 +168,47 @@ impl Sink for FileSink {
                 chunks.iter().for_each(|chunk| hasher.update(chunk));
                 hasher
             };
+            // Only now: what is written goes to where the piece before has ended.
+            self.written().await?;
             let (mut sink, hasher) = if bytes < APART_BYTES {
                 let written = blocking(move || {
-                    self.append(&chunks)?;
+                    append(&self.file, &self.path, &chunks)?;
                     Ok((self, hash(&chunks)))
                 });
                 written.await?
             } else {
-                // Spawned, so that it goes on beside the writing.
                 let hashing = spawn_blocking({
                     let chunks = chunks.clone();
                     move || hash(&chunks)
                 });
-                let written = blocking(move || self.append(&chunks).map(|()| self)).await?;
-                (written, hashing.await.map_err(|_| BlobError::Ended)?)
+                let (file, path, claim) =
+                    (Arc::clone(&self.file), self.path.clone(), Arc::clone(&self.claim));
+                self.writing = Some(spawn_blocking(move || {
+                    let written = append(&file, &path, &chunks);
+                    drop(claim);
+                    written
+                }));
+                (self, hashing.await.map_err(|_| BlobError::Ended)?)
             };
-            sink.catch_up().await?;
+            sink.catch_up(bytes).await?;
             Ok((sink as Box<dyn Sink>, hasher))
         })
     }
 
     fn rehash(mut self: Box<Self>, mut hasher: Hasher) -> Work<'static, (Box<dyn Sink>, Hasher)> {
-        Box::pin(blocking(move || {
-            self.hash(&mut hasher)?;
-            Ok((self as Box<dyn Sink>, hasher))
-        }))
+        Box::pin(async move {
+            self.written().await?;
+            let hashed = blocking(move || {
+                self.hash(&mut hasher)?;
+                Ok((self as Box<dyn Sink>, hasher))
+            });
+            hashed.await
+        })
     }
 
     fn sync(mut self: Box<Self>) -> Work<'static, (Box<dyn Sink>, Kept)> {
         Box::pin(async move {
+            self.written().await?;
             self.caught_up().await?;
             let synced = blocking(move || {
                 let kept = self.sync_file()?;
@@ -195,6 +220,7 @@ impl Sink for FileSink {
 
     fn finish(mut self: Box<Self>, _whole: Digest) -> Work<'static, (Box<dyn Sink>, Kept)> {
         Box::pin(async move {
+            self.written().await?;
             self.caught_up().await?;
             let finished = blocking(move || {
                 let kept = self.sync_file()?;
@@ -205,11 +231,32 @@ impl Sink for FileSink {
         })
     }
 
-    fn cut(self: Box<Self>, received: u64) -> Work<'static, ()> {
-        Box::pin(blocking(move || {
-            self.file.set_len(received).map_err(BlobError::file("cutting", &self.path))
-        }))
+    fn cut(mut self: Box<Self>, received: u64) -> Work<'static, ()> {
+        Box::pin(async move {
+            // Whatever became of it: it is cut.
+            let _ = self.written().await;
+            blocking(move || self.file.set_len(received).map_err(BlobError::file("cutting", &self.path)))
+                .await
+        })
     }
+}
+
+/// Writes pieces where the file's last write has ended, in few calls.
+fn append(mut file: &File, path: &Path, chunks: &[Bytes]) -> Result<(), BlobError> {
+    let failed = |error| BlobError::file("writing", path)(error);
+    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut left = &mut slices[..];
+    // Empty ones are passed over.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(&left[..left.len().min(SLICES_MAX)]) {
+            Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -228,14 +275,59 @@ mod tests {
         }
     }
 
-    /// A session in which a sync beside the writing has found that the disk fails.
-    fn failed(folder: &std::path::Path) -> Box<FileSink> {
+    /// An empty session.
+    fn session(folder: &Path) -> FileSink {
         let claim = BlobStore::files(folder).unwrap().claim("a session").unwrap();
         let (key, journal) = ("blobs/00/x".to_owned(), Arc::new(NoJournal));
         let start = Start { key, received: 0, state: Vec::new(), epoch: 0, journal, claim };
-        let mut sink = FileSink::open(folder.join("x"), start).unwrap();
+        FileSink::open(folder.join("x"), start).unwrap()
+    }
+
+    /// A session in which a sync beside the writing has found that the disk fails.
+    fn failed(folder: &Path) -> Box<FileSink> {
+        let mut sink = session(folder);
         sink.syncing = Some(spawn_blocking(|| Err(io::Error::from_raw_os_error(5))));
         Box::new(sink)
+    }
+
+    /// One in which a piece could not be written.
+    fn unwritten(folder: &Path) -> Box<FileSink> {
+        let mut sink = session(folder);
+        let full = BlobError::file("writing", &sink.path)(io::Error::from_raw_os_error(28));
+        sink.writing = Some(spawn_blocking(move || Err(full)));
+        Box::new(sink)
+    }
+
+    #[tokio::test]
+    async fn pieces_lie_one_behind_the_other_whatever_their_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink: Box<dyn Sink> = Box::new(session(folder.path()));
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut expected = Vec::new();
+        for (place, length) in [APART_BYTES, 10, 3 * APART_BYTES, APART_BYTES, 0, 1].into_iter().enumerate() {
+            let bytes = vec![place as u8; length];
+            expected.extend_from_slice(&bytes);
+            // Frames, some of which are empty, and once more than the system takes in one call.
+            let mut chunks: Vec<Bytes> = bytes.chunks(97).map(Bytes::copy_from_slice).collect();
+            chunks.insert(0, Bytes::new());
+            (sink, hasher) = sink.write(chunks, hasher).await.unwrap();
+        }
+        let (sink, hashed) = sink.rehash(Hasher::new(Algorithm::Sha256)).await.unwrap();
+        assert_eq!(hashed.state(), hasher.state());
+        sink.sync().await.unwrap();
+        assert!(std::fs::read(folder.path().join("x")).unwrap() == expected);
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_could_not_be_written_fails_whatever_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let says = |error: BlobError| assert!(error.to_string().contains("writing"), "{error}");
+        let hasher = || Hasher::new(Algorithm::Sha256);
+        says(unwritten(folder.path()).sync().await.unwrap_err());
+        says(unwritten(folder.path()).finish(digest).await.unwrap_err());
+        says(unwritten(folder.path()).rehash(hasher()).await.unwrap_err());
+        says(unwritten(folder.path()).write(vec![Bytes::from_static(b"more")], hasher()).await.unwrap_err());
     }
 
     /// The system tells it to that sync and to nobody else: all later ones would succeed.

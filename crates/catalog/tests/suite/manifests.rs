@@ -27,7 +27,7 @@ on_every_database!(
 const PATH: &str = "mona/tool";
 const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-fn read(house: &House, by: &Actor, path: &'static str, asked: &str) -> Option<ManifestRow> {
+fn read(house: &House, by: &Actor, path: &'static str, asked: &str) -> Option<std::sync::Arc<ManifestRow>> {
     let (shows, asked) = (by.shows.clone(), reference(asked));
     let found = house.read(move |tx| {
         let may = may::<Pull>(tx, &shows, path)?;
@@ -81,7 +81,7 @@ fn a_head_is_the_manifest_without_its_bytes(house: &House) {
         });
         let head = head.unwrap().unwrap();
         assert_eq!((head.version, head.digest, head.size), (whole.version, whole.digest, whole.size));
-        assert_eq!((head.media_type, head.size), (whole.media_type, whole.size));
+        assert_eq!((&head.media_type, head.size), (&whole.media_type, whole.size));
     }
     assert_eq!(house.resolve(&mona, PATH, "v2"), None);
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// Bytes of one frame. A client that goes away is counted to have got at most this much more than it took.
 const FRAME_BYTES_MAX: u64 = 1 << 20;
@@ -44,6 +45,16 @@ pub(super) struct Promise {
     pub(super) file_end: u64,
     /// Up to where the pages were in memory when they were last looked at.
     pub(super) warm: u64,
+    /// When that was.
+    pub(super) looked: Option<Instant>,
+}
+
+impl Promise {
+    /// All that is left of it is in memory now.
+    pub(super) fn found_warm(&mut self) {
+        self.warm = self.end;
+        self.looked = Some(Instant::now());
+    }
 }
 
 /// The promises of one connection that were not kept yet, in the order of their bytes. Answers of HTTP/1.1 are serial, and
@@ -80,7 +91,8 @@ impl Promises {
         let place = if state.place + length > HOLE.len() { 0 } else { state.place };
         state.place = place + length;
         let (file, next) = (Arc::clone(&range.file), range.first);
-        state.waiting.push_back(Promise { place, file, next, end, file_end: range.end, warm: next });
+        let promise = Promise { place, file, next, end, file_end: range.end, warm: next, looked: None };
+        state.waiting.push_back(promise);
         Bytes::from_static(&HOLE[place..place + length])
     }
 

@@ -8,16 +8,20 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 
 /// Between two bytes that are looked at. Pages come and go in runs, by the readahead that brought them; a run that begins
-/// and ends between two looks costs one short wait for the disk.
+/// and ends between two looks costs one short wait for the disk. A look costs as much as sending some pages.
 const LOOK_BYTES: u64 = 64 << 10;
+/// The same where what lies before was in memory: what was read as a whole is forgotten in long runs too.
+const LOOK_BYTES_BEHIND: u64 = 256 << 10;
 /// Read at once from the disk.
 const READ_BYTES: usize = 128 << 10;
 /// What the kernel is told to read behind the bytes that are waited for.
 const AHEAD_BYTES: u64 = 4 << 20;
 
-/// Whether bytes are in memory, asked without waiting for a disk. A file system that cannot tell has none there.
-pub(super) fn are_warm(file: &File, first: u64, end: u64) -> bool {
-    let looks = (first..end).step_by(usize::try_from(LOOK_BYTES).unwrap_or(usize::MAX));
+/// Whether bytes are in memory, asked without waiting for a disk. A file system that cannot tell has none there. `behind`:
+/// they lie behind others that were.
+pub(super) fn are_warm(file: &File, first: u64, end: u64, behind: bool) -> bool {
+    let apart = if behind { LOOK_BYTES_BEHIND } else { LOOK_BYTES };
+    let looks = (first..end).step_by(usize::try_from(apart).unwrap_or(usize::MAX));
     let last = end.saturating_sub(1).max(first);
     looks.chain([last]).all(|at| {
         let mut byte = [0];
@@ -56,13 +60,13 @@ mod tests {
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(&vec![7; 8 << 20]).unwrap();
         file.sync_all().unwrap();
-        assert!(are_warm(&file, 0, 8 << 20));
+        assert!(are_warm(&file, 0, 8 << 20, false));
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-        assert!(!are_warm(&file, 1 << 20, 2 << 20));
+        assert!(![false, true].iter().any(|behind| are_warm(&file, 1 << 20, 2 << 20, *behind)));
         warm(&file, 1 << 20, 2 << 20, 2 << 20).unwrap();
-        assert!(are_warm(&file, 1 << 20, 2 << 20));
+        assert!(are_warm(&file, 1 << 20, 2 << 20, false));
         // Nobody waits for what is not there.
         warm(&file, 8 << 20, 9 << 20, 9 << 20).unwrap();
-        assert!(are_warm(&file, 8 << 20, 9 << 20));
+        assert!(are_warm(&file, 8 << 20, 9 << 20, true));
     }
 }

@@ -2,7 +2,7 @@
 //! the kernel send from the promised file.
 //!
 //! - Pages that are not in memory are read on the blocking pool first, so that no disk holds up a thread that serves
-//!   connections, and again after each wait for the client, who may take hours.
+//!   connections, and again after a long wait for the client, who may take hours.
 //! - One poll sends a bounded number of bytes, however fast the client takes them.
 //! - A file that is shorter than promised, and a frame that is not the next one promised, end the connection.
 
@@ -15,6 +15,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -23,6 +24,19 @@ use tracing::error;
 /// Bytes of one poll, after which others have their turn: about a millisecond.
 const POLL_BYTES_MAX: usize = 2 << 20;
 
+/// How long pages count as in memory that were found there. A client that takes what it is sent makes us wait a thousand
+/// times in a second.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// What of a file was in memory when it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Its address: it tells files apart, and keeps none open.
+    file: usize,
+    /// The byte behind the last one that was looked at.
+    end: u64,
+}
+
 pub(super) struct FileStream {
     socket: TcpStream,
     promises: Arc<Promises>,
@@ -30,12 +44,14 @@ pub(super) struct FileStream {
     current: Option<Promise>,
     /// The pool's work on the pages that the current promise needs next.
     warming: Option<JoinHandle<io::Result<()>>>,
+    /// Where the bytes end that were last in memory.
+    seen: Option<Seen>,
     sent_in_poll: usize,
 }
 
 impl FileStream {
     pub(super) fn new(socket: TcpStream, promises: Arc<Promises>, progress: Arc<Progress>) -> Self {
-        Self { socket, promises, progress, current: None, warming: None, sent_in_poll: 0 }
+        Self { socket, promises, progress, current: None, warming: None, seen: None, sent_in_poll: 0 }
     }
 
     /// Sends what comes first of these: bytes up to the hole, or bytes of the promised file.
@@ -68,15 +84,10 @@ impl FileStream {
             return Poll::Ready(Err(not_promised()));
         }
         loop {
-            // First, since this may wait for long; what is warm now is cold by then.
-            let Poll::Ready(ready) = self.socket.poll_write_ready(cx) else {
-                promise.warm = promise.next;
-                return Poll::Pending;
-            };
-            ready?;
-            ready!(poll_warm(cx, promise, &mut self.warming, &self.progress)).inspect_err(|error| {
-                error!(%error, "a blob could not be read");
-            })?;
+            // First, since this may wait for long; what is warm now may be cold by then.
+            ready!(self.socket.poll_write_ready(cx))?;
+            let warm = poll_warm(cx, promise, &mut self.warming, &mut self.seen, &self.progress);
+            ready!(warm).inspect_err(|error| error!(%error, "a blob could not be read"))?;
             let length = length.min(usize::try_from(promise.warm - promise.next).unwrap_or(length));
             let mut next = promise.next;
             let sent = self.socket.try_io(Interest::WRITABLE, || {
@@ -96,8 +107,7 @@ impl FileStream {
                     return Poll::Ready(Ok(sent));
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => promise.warm = promise.next,
-                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
                     _ => return Poll::Ready(Err(error)),
                 },
             }
@@ -110,13 +120,22 @@ fn poll_warm(
     cx: &mut Context<'_>,
     promise: &mut Promise,
     warming: &mut Option<JoinHandle<io::Result<()>>>,
+    seen: &mut Option<Seen>,
     progress: &Progress,
 ) -> Poll<io::Result<()>> {
     if warming.is_none() {
-        if promise.warm > promise.next || pages::are_warm(&promise.file, promise.next, promise.end) {
-            promise.warm = promise.end;
+        let fresh = promise.looked.is_some_and(|looked| looked.elapsed() < FRESH);
+        if fresh && promise.warm > promise.next {
             return Poll::Ready(Ok(()));
         }
+        let file = Arc::as_ptr(&promise.file).addr();
+        let behind = *seen == Some(Seen { file, end: promise.next });
+        if pages::are_warm(&promise.file, promise.next, promise.end, behind) {
+            *seen = Some(Seen { file, end: promise.end });
+            promise.found_warm();
+            return Poll::Ready(Ok(()));
+        }
+        *seen = None;
         let file = Arc::clone(&promise.file);
         let (next, end, ahead) = (promise.next, promise.end, promise.file_end);
         *warming = Some(spawn_blocking(move || pages::warm(&file, next, end, ahead)));
@@ -128,7 +147,7 @@ fn poll_warm(
         progress.reading_disk(false);
         done.unwrap_or_else(|ended| Err(io::Error::other(ended)))?;
     }
-    promise.warm = promise.end;
+    promise.found_warm();
     Poll::Ready(Ok(()))
 }
 

@@ -10,6 +10,7 @@
 //! - `<owner>/large`: all other versions, with the tags `v00000001`, `v00000002`, …, but for [`REFERRERS`] that refer to
 //!   the oldest tagged one, [`subject`].
 
+use rusqlite::OpenFlags;
 use std::path::Path;
 
 /// How much there is.
@@ -19,6 +20,20 @@ pub struct Size {
     pub packages: u32,
     /// Versions in all: more than [`REFERRERS`] beyond one for each package.
     pub versions: u32,
+}
+
+impl Size {
+    /// Packages beside the large one: `p0000001` up to this number.
+    #[must_use]
+    pub fn others(self) -> u32 {
+        self.packages.saturating_sub(1).max(1)
+    }
+
+    /// Versions of the large one; those beyond [`REFERRERS`] have a tag each, up to this number.
+    #[must_use]
+    pub fn of_large(self) -> u32 {
+        self.versions.saturating_sub(self.others())
+    }
 }
 
 /// Where a catalog is.
@@ -53,36 +68,59 @@ pub fn digest_of(place: Place<'_>, number: u32) -> String {
     format!("sha256:{hex}")
 }
 
+/// Why a catalog was not filled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was asked for cannot be made.
+    #[error("{packages} packages of {owner:?} with {versions} versions: too few versions, or no name")]
+    Size {
+        /// The account that should own them.
+        owner: String,
+        /// Packages in all.
+        packages: u32,
+        /// Versions in all.
+        versions: u32,
+    },
+    /// SQLite's, also when the file is not there.
+    #[error("the catalog's file cannot be filled")]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL's.
+    #[error("the catalog's database cannot be filled")]
+    Postgres(#[from] postgres::Error),
+}
+
 /// Fills a catalog. The owner is there already, and has no package yet.
 ///
-/// # Panics
+/// # Errors
 ///
-/// When the rows cannot be written.
-pub fn fill(place: Place<'_>, owner: &str, size: Size) {
-    let script = script(place, owner, size);
+/// When the size cannot be made, or the rows cannot be written.
+pub fn fill(place: Place<'_>, owner: &str, size: Size) -> Result<(), Error> {
+    let script = script(place, owner, size)?;
     match place {
         Place::Postgres(url) => {
-            let mut database = postgres::Client::connect(url, postgres::NoTls).expect("the database");
-            database.batch_execute(&format!("{script} ANALYZE;")).expect("rows");
+            let mut database = postgres::Client::connect(url, postgres::NoTls)?;
+            database.batch_execute(&format!("{script} ANALYZE;"))?;
         }
         Place::Sqlite(file) => {
-            assert!(file.is_file(), "the catalog's file");
-            let database = rusqlite::Connection::open(file).expect("the database");
+            let database = rusqlite::Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             // A crash in the middle loses what nobody needs; so nothing is written twice.
             let quick = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;";
-            database.execute_batch(quick).expect("a quick way");
-            database.execute_batch(&format!("BEGIN; {script} COMMIT;")).expect("rows");
-            database.execute_batch("PRAGMA journal_mode = WAL;").expect("the way back");
+            database.execute_batch(quick)?;
+            database.execute_batch(&format!("BEGIN; {script} COMMIT;"))?;
+            database.execute_batch("PRAGMA journal_mode = WAL;")?;
         }
     }
+    Ok(())
 }
 
 /// The numbers begin far from those that the program gives.
-fn script(place: Place<'_>, owner: &str, size: Size) -> String {
-    let others = size.packages.saturating_sub(1).max(1);
-    let large = size.versions.saturating_sub(others);
-    assert!(large > REFERRERS, "{size:?}: too few versions");
-    assert!(owner.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{owner:?}: no name");
+fn script(place: Place<'_>, owner: &str, size: Size) -> Result<String, Error> {
+    let (others, large) = (size.others(), size.of_large());
+    let plain = owner.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if large <= REFERRERS || !plain {
+        let Size { packages, versions } = size;
+        return Err(Error::Size { owner: owner.to_owned(), packages, versions });
+    }
     let of_sqlite = matches!(place, Place::Sqlite(_));
     let series = |from: u32, to: u32| match of_sqlite {
         false => format!("(SELECT n FROM generate_series({from}, {to}) AS n) AS n"),
@@ -112,7 +150,7 @@ fn script(place: Place<'_>, owner: &str, size: Size) -> String {
     };
     let owner = format!("(SELECT id FROM accounts WHERE name = '{owner}')");
     let path = format!("(SELECT name FROM accounts WHERE id = {owner})");
-    format!(
+    Ok(format!(
         "INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, version_count, tagged_count)
            SELECT 1000000 + n, {path} || '/p' || {p_number}, {owner}, 1, 0, 1, 1, 1, 1 FROM {others_series};
          INSERT INTO packages
@@ -144,5 +182,21 @@ fn script(place: Place<'_>, owner: &str, size: Size) -> String {
         first = REFERRERS + 1,
         first_digest = digest(&(REFERRERS + 1).to_string()),
         packages = others + 1,
-    )
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_made_is_refused() {
+        let nowhere = Place::Sqlite(Path::new("/nowhere/catalog.sqlite"));
+        let few = Size { packages: 1_000, versions: 2_000 };
+        let enough = Size { packages: 1_000, versions: 4_000 };
+        assert!(matches!(fill(nowhere, "acme", few), Err(Error::Size { .. })));
+        assert!(matches!(fill(nowhere, "ac'me", enough), Err(Error::Size { .. })));
+        assert!(matches!(fill(nowhere, "acme", enough), Err(Error::Sqlite(_))));
+        assert_eq!((enough.others(), enough.of_large()), (999, 3_001));
+    }
 }
