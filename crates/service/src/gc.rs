@@ -8,7 +8,7 @@
 use crate::access::caller;
 use crate::error::Fault;
 use crate::sweep::{SweepError, fault};
-use crate::together::{AT_ONCE, together};
+use crate::together::together;
 use crate::{Denied, Service};
 use packhouse_access::{Collect, Granted, Refused, decide_collect};
 use packhouse_catalog::{
@@ -144,7 +144,7 @@ impl Service {
         };
         let mut failed = None;
         let groups: Vec<&[Claimed]> = groups(&claimed).collect();
-        for groups in groups.chunks(AT_ONCE) {
+        for groups in groups.chunks(self.settings.collect_at_once.max(1)) {
             let collecting = groups.iter().map(|group| self.collect_group(by, group, judgement));
             for collected in together(collecting).await {
                 match collected {

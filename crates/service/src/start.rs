@@ -50,6 +50,9 @@ pub struct Settings {
     /// Seconds that a blob stays which a client was told of, though nothing names it, and that its bytes stay after it
     /// was collected.
     pub gc_grace_seconds: u64,
+    /// How many groups of things, and files, a collector has in hand at once; 1 at least. More would take a database's
+    /// connections from those who wait for an answer.
+    pub collect_at_once: usize,
     /// How often somebody may ask.
     pub rates: RateSettings,
     /// Seconds after which an upload session can be taken over from a node that died, where nodes share a store.
@@ -73,6 +76,7 @@ impl Settings {
             downloads_max: 5_000,
             redirect_renamed: true,
             gc_grace_seconds: 24 * 3600,
+            collect_at_once: 4,
             rates: RateSettings::default(),
             lease_seconds: 30,
         }

@@ -3,7 +3,7 @@
 use crate::devices::CODE_KEPT_SECONDS;
 use crate::error::Fault;
 use crate::gc::Collected;
-use crate::together::{AT_ONCE, together};
+use crate::together::together;
 use crate::{Denied, Service};
 use packhouse_access::{Refused, decide_collect};
 use packhouse_blobs::Claim;
@@ -103,7 +103,7 @@ impl Service {
         let mut swept = Swept { more: due.len() == BATCH as usize, ..Swept::default() };
         let mut removed = Vec::new();
         let mut failed = None;
-        for keys in due.chunks(AT_ONCE) {
+        for keys in due.chunks(self.settings.collect_at_once.max(1)) {
             let removing = together(keys.iter().map(|key| self.store.remove(key))).await;
             let mut away = false;
             for (key, outcome) in keys.iter().zip(removing) {

@@ -7,9 +7,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// How much a worker does at once. More would take a database's connections from those who wait for an answer.
-pub(crate) const AT_ONCE: usize = 4;
-
 /// Work, and what it came to.
 type One<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
 

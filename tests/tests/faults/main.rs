@@ -112,7 +112,7 @@ fn a_blob_that_cannot_be_written_fails_clearly_and_goes_on() {
     let mut met = Vec::new();
     for error in ["ENOSPC", "EIO", "EDQUOT", "EMFILE"] {
         let calls: &[&'static str] =
-            if error == "EMFILE" { &["openat"] } else { &["openat", "write", "fsync", "fdatasync"] };
+            if error == "EMFILE" { &["openat"] } else { &["openat", "writev", "fsync", "fdatasync"] };
         for call in calls {
             let calls = Calls { call, error, step: 1, of_blob: true };
             met.push((error, *call, calls.fail(&mut client, &house, When::Only)));

@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::new("admin".parse().unwrap());
     settings.gc_grace_seconds = GRACE_SECONDS.cast_unsigned();
+    // A step at a time: what happens between two of a collector's is another one's, or a client's.
+    settings.collect_at_once = 1;
     settings.deleted_seconds = DELETED_SECONDS.cast_unsigned();
     settings.upload_idle_seconds_max = IDLE_SECONDS.cast_unsigned();
     settings.lease_seconds = LEASE_SECONDS;
