@@ -72,8 +72,7 @@ pub(crate) enum Database {
 }
 
 impl Connection {
-    pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>, doubt: Doubt) -> Self {
-        let database = Database::Sqlite(connection);
+    fn on(database: Database, observer: Option<Observer>, doubt: Doubt) -> Self {
         Connection {
             database,
             observer,
@@ -84,6 +83,11 @@ impl Connection {
             remembering: None,
             payloads: None,
         }
+    }
+
+    pub(crate) fn sqlite(connection: rusqlite::Connection, observer: Option<Observer>, doubt: Doubt) -> Self {
+        let database = Database::Sqlite(connection);
+        Connection::on(database, observer, doubt)
     }
 
     /// From now on what is read here is remembered: see [`crate::warm`]. For connections that only read.
@@ -157,16 +161,7 @@ impl Connection {
     pub(crate) fn postgres(client: ::postgres::Client, observer: Option<Observer>) -> Self {
         let database = Database::Postgres { client, prepared: HashMap::new() };
         let doubt = Doubt::default();
-        Connection {
-            database,
-            observer,
-            failure: None,
-            doubt,
-            learning: None,
-            watch: None,
-            remembering: None,
-            payloads: None,
-        }
+        Connection::on(database, observer, doubt)
     }
 
     /// The failure of the statements since this was last asked.

@@ -94,13 +94,16 @@ fn shortened(path: &str) -> String {
     }
 }
 
-/// How it went, in the words of the line.
-fn push_outcome(message: &mut String, status: Option<StatusCode>, complete: bool) {
+/// What was asked and how it went, as a text: it costs the line less than what is formatted into it.
+fn message_of(method: &str, path: &str, status: Option<StatusCode>, complete: bool) -> String {
+    let mut message = String::with_capacity(method.len() + path.len() + MESSAGE_CHARS_MORE);
+    message.extend([method, " ", path, " "]);
     match status {
         None => message.push_str("aborted"),
         Some(status) if complete => message.push_str(status.as_str()),
         Some(status) => message.extend([status.as_str(), ", broken off"]),
     }
+    message
 }
 
 impl Drop for Exchange {
@@ -119,21 +122,18 @@ impl Drop for Exchange {
         let (method, path) = (self.method.as_str(), self.path.as_str());
         let status = self.status.map(|status| status.as_u16());
         let seconds = finished.time.as_secs_f64();
-        // As a text, which costs the line less than what is formatted into it.
-        let mut message = String::with_capacity(method.len() + path.len() + MESSAGE_CHARS_MORE);
-        message.extend([method, " ", path, " "]);
-        push_outcome(&mut message, self.status, self.complete);
-        let (message, client) = (message.as_str(), text_of(self.client));
+        // Made only for a line that somebody wants.
+        let message = || message_of(method, path, self.status, self.complete);
         macro_rules! line {
             ($level:ident) => {
                 $level!(
                     target: super::writer::GATHERED,
-                    message,
+                    message = message().as_str(),
                     http.method = method,
                     http.path = path,
                     http.status = status,
                     route = self.route,
-                    client.address = %client,
+                    client.address = %text_of(self.client),
                     received_bytes = finished.bytes_received,
                     sent_bytes = finished.bytes_sent,
                     seconds
