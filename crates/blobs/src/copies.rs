@@ -59,7 +59,8 @@ impl BlobStore {
         Ok(Writer::new(self.driver().write(from).await?, Hasher::new(algorithm), 0))
     }
 
-    /// The copies of the catalog that are kept here, the oldest first.
+    /// The copies of the catalog that are kept here, the oldest first; as with [`BlobStore::list`], one that was removed a
+    /// moment ago may be among them.
     pub async fn snapshots(&self, _may: &StoreCopy) -> Result<Vec<Snapshot>, BlobError> {
         let listed = self.driver().list_catalogs().await?;
         let ours = listed.into_iter().filter(|stored| key::snapshot_name(&stored.key).is_some());

@@ -57,7 +57,8 @@ pub trait Driver: Debug + Send + Sync {
     /// Removes bytes; what is not there is removed. They cannot come back once it returns, so the row may go.
     fn remove(&self, what: Removal) -> Work<'_, ()>;
 
-    /// Keys behind `after` in byte order, at most `limit`; fewer only at the end. Never on the way of a request.
+    /// Keys behind `after` in byte order, at most `limit`; fewer only at the end. What was removed a moment ago may be
+    /// among them. Never on the way of a request.
     fn list(&self, after: Option<String>, limit: usize) -> Work<'_, Vec<Stored>>;
 
     /// Copies of the catalog that are kept here, under keys that begin with `catalogs/`; [`Driver::list`] shows none of

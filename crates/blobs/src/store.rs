@@ -140,7 +140,9 @@ impl BlobStore {
         self.driver.remove(Removal { key, state, epoch: trashed.epoch() }).await
     }
 
-    /// What lies in the store behind the key `after`, in byte order, at most [`LIST_MAX`]; fewer only at the end.
+    /// What lies in the store behind the key `after`, in byte order, at most [`LIST_MAX`]; fewer only at the end. A
+    /// bucket may list what was removed a moment ago (some engines ask nodes that have not heard of it): [`Self::stat`]
+    /// tells.
     /// For who compares the store with the catalog, never for a request.
     pub async fn list(
         &self,

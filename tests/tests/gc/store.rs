@@ -76,8 +76,12 @@ impl Stored {
                 let listed = bucket.list_with_delimiter(Some(&folder)).await.unwrap();
                 folders.extend(listed.common_prefixes);
                 for object in listed.objects {
-                    let bytes = bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
-                    found.push((object.location.to_string(), bytes.to_vec()));
+                    let got = match bucket.get(&object.location).await {
+                        // Removed a moment ago: a node that has not heard of it yet may still list it.
+                        Err(object_store::Error::NotFound { .. }) => continue,
+                        got => got.unwrap(),
+                    };
+                    found.push((object.location.to_string(), got.bytes().await.unwrap().to_vec()));
                 }
             }
             found

@@ -27,8 +27,18 @@ async fn write(desk: &Desk, may: &StoreCopy, name: &str, pieces: &[Bytes]) {
 }
 
 async fn names(desk: &Desk, may: &StoreCopy) -> Vec<String> {
-    let found = desk.store.snapshots(may).await.unwrap();
-    found.iter().map(|snapshot| snapshot.name().to_owned()).collect()
+    let mut names = Vec::new();
+    for snapshot in desk.store.snapshots(may).await.unwrap() {
+        // A bucket may still list what was removed a moment ago.
+        match desk.store.snapshot_reader(may, &snapshot).await {
+            Err(error) if error.is_absent() => {}
+            opened => {
+                opened.unwrap();
+                names.push(snapshot.name().to_owned());
+            }
+        }
+    }
+    names
 }
 
 async fn content(desk: &Desk, may: &StoreCopy, at: usize) -> Vec<u8> {

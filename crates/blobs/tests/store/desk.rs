@@ -356,7 +356,8 @@ impl Desk {
             .unwrap()
     }
 
-    /// All keys that lie in the store, by its own list, `page` at a time.
+    /// All keys that lie in the store, by its own list, `page` at a time. A bucket may still list what was removed a
+    /// moment ago: the engine asks some of its nodes, and one of them may not have heard of it. Reading tells.
     pub(crate) async fn listed(&self, page: usize) -> Vec<Stored> {
         let walk = self.walk().await;
         let mut all: Vec<Stored> = Vec::new();
@@ -366,9 +367,16 @@ impl Desk {
             let last = listed.len() < page;
             all.extend(listed);
             if last {
-                return all;
+                break;
             }
         }
+        let mut there = Vec::new();
+        for stored in all {
+            if self.store.stat(&walk, &stored.key).await.unwrap().is_some() {
+                there.push(stored);
+            }
+        }
+        there
     }
 
     /// Replaces what lies under a key, behind the store's back.
