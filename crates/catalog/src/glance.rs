@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::facts::{
     CallerRow, FactsRow, NOBODY, Place, Presented, given_by, limit, namespace_of, package_of,
 };
-use crate::manifests::ManifestRow;
+use crate::manifests::{ManifestRow, quoted};
 use crate::sql::{Row, Value, statement};
 use crate::storage::{Allowed, OwnerLimits};
 use crate::warm::{BlobKey, CallerKey, FactsAsked, ManifestAsked};
@@ -233,13 +233,15 @@ impl Rows {
             }
             ROLE => self.given.extend(given_by(row.int(1)?, row.int(2)?, row.int(3)?)),
             MANIFEST => {
+                let digest = row.digest(13)?;
                 self.manifest = Some(ManifestRow {
                     version: VersionId(row.int(1)?),
-                    digest: row.digest(13)?,
+                    digest,
                     media_type: row.text(11)?,
                     size: row.size(2)?,
                     payload: Bytes::new(),
                     pinned_until: Micros(row.int(3)?),
+                    quoted_digest: quoted(&digest),
                 });
             }
             BLOB => {

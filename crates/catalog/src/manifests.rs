@@ -40,6 +40,8 @@ pub struct ManifestRow {
     pub payload: Bytes,
     /// Until when retention rules leave it ([`WriteTx::pin_version`]).
     pub pinned_until: Micros,
+    /// The digest as text, in quotes: made once, and sent in part or whole by each answer.
+    pub quoted_digest: Bytes,
 }
 
 /// What a push of a manifest did.
@@ -163,14 +165,24 @@ pub(crate) fn named(parsed: &Manifest) -> [(i64, Vec<Vec<u8>>); 4] {
     ]
 }
 
+/// A digest as text in quotes.
+pub(crate) fn quoted(digest: &Digest) -> Bytes {
+    let mut text = String::from("\"");
+    digest.push_to(&mut text);
+    text.push('"');
+    text.into()
+}
+
 fn head(row: &Row<'_>) -> Result<ManifestRow, CatalogError> {
+    let digest = row.digest(1)?;
     Ok(ManifestRow {
         version: VersionId(row.int(0)?),
-        digest: row.digest(1)?,
+        digest,
         media_type: row.text(2)?,
         size: row.size(3)?,
         payload: Bytes::new(),
         pinned_until: Micros(row.int(4)?),
+        quoted_digest: quoted(&digest),
     })
 }
 

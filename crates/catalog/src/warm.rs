@@ -29,11 +29,12 @@ pub(crate) use things::{BlobKey, CallerKey, FactsAsked, ManifestAsked, Thing};
 use crate::CatalogError;
 use crate::glance::Fetched;
 use crate::transaction::{ReadTx, knowing};
+use ahash::RandomState;
 use packhouse_oci::Digest;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 use stamps::{Shard, Stamps};
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// Things that one transaction uses of what is remembered; a pull has at most four.
@@ -85,8 +86,8 @@ fn cache<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
     // Two or three threads come here; each part of the cache has the smallest size that holds a manifest.
     options.shards(4);
     match options.build() {
-        Ok(options) => Cache::with_options(options, weighter, RandomState::default(), Default::default()),
-        Err(_) => Cache::with(items, bytes, weighter, RandomState::default(), Default::default()),
+        Ok(options) => Cache::with_options(options, weighter, RandomState::new(), Default::default()),
+        Err(_) => Cache::with(items, bytes, weighter, RandomState::new(), Default::default()),
     }
 }
 

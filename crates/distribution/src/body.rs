@@ -32,9 +32,9 @@ impl Body {
 #[error(transparent)]
 pub struct BodyError(#[from] BlobError);
 
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        if bytes.is_empty() { Body::Empty } else { Body::Full(Some(Bytes::from(bytes))) }
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Body::Empty } else { Body::Full(Some(bytes)) }
     }
 }
 

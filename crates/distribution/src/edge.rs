@@ -70,7 +70,7 @@ impl Edge {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let (parts, body) = request.into_parts();
-        let shown = request::shown(&parts.headers);
+        let shown = request::shown(&self.service, &parts.headers);
         let (name, mut response) = match self.service.admit(&shown, client, writes(&parts)) {
             Ok(admission) => {
                 let (name, answer) = self.dispatch(&parts, body, shown, external_url).await;
@@ -117,7 +117,7 @@ impl Edge {
             Ok(query) => query,
             Err(error) => return (route.name, Err(error)),
         };
-        let challenge = Challenge::new(external_url, matches!(shown, Shown::Bearer(_)));
+        let challenge = Challenge::new(external_url, shown.is_bearer());
         let call =
             Call { service: &self.service, limits: &self.limits, parts, query, shown, challenge, body };
         (route.name, run(route.endpoint, path, call).await)

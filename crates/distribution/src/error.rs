@@ -5,6 +5,7 @@
 
 use crate::body::Body;
 use crate::challenge::{Challenge, Problem};
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use packhouse_oci::{
@@ -75,7 +76,7 @@ impl OciError {
             entry["detail"] = detail.into();
         }
         let body = serde_json::json!({ "errors": [entry] }).to_string();
-        let mut response = Response::new(Body::from(body.into_bytes()));
+        let mut response = Response::new(Body::from(Bytes::from(body)));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

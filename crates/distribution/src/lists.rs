@@ -112,7 +112,7 @@ pub(crate) async fn referrers<B>(
         })
         .collect();
     let index = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors });
-    let mut answer = Answer::new(StatusCode::OK).body(OCI_INDEX, index.to_string());
+    let mut answer = Answer::new(StatusCode::OK).typed(OCI_INDEX, index.to_string());
     if !types.is_empty() {
         answer = answer.header(OCI_FILTERS_APPLIED, "artifactType");
     }

@@ -4,7 +4,7 @@ use crate::body::Body;
 use crate::edge::Call;
 use crate::error::OciError;
 use crate::request;
-use crate::respond::Answer;
+use crate::respond::{Answer, DOCKER_CONTENT_DIGEST};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderName, Response, StatusCode};
@@ -32,20 +32,19 @@ pub(crate) async fn get<B>(
     };
     let found =
         found.map_err(|error| OciError::pull(&error, &call.challenge.package(name.as_str(), "pull")))?;
-    let mut tag = String::from("\"");
-    found.digest.push_to(&mut tag);
-    tag.push('"');
-    let unchanged =
-        call.parts.headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let tag = found.quoted_digest;
+    let digest = tag.slice(1..tag.len().saturating_sub(1).max(1));
+    let unchanged = call.parts.headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag);
+    let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let answer = Answer::new(status).shared(DOCKER_CONTENT_DIGEST, digest).shared(ETAG, tag);
     if unchanged {
-        return Ok(Answer::new(StatusCode::NOT_MODIFIED).digest(&found.digest).owned(ETAG, tag).done());
+        return Ok(answer.done());
     }
-    let answer = Answer::new(StatusCode::OK).digest(&found.digest).owned(ETAG, tag);
     if call.is_head() {
-        let answer = answer.header(CONTENT_TYPE, found.media_type.as_str());
+        let answer = answer.media_type(&found.media_type);
         return Ok(answer.header(CONTENT_LENGTH, &found.size.to_string()).done());
     }
-    Ok(answer.body(found.media_type.as_str(), found.payload).done())
+    Ok(answer.media_type(&found.media_type).body(found.payload).done())
 }
 
 /// PUT. 201 means that all of it is on disk.

@@ -7,11 +7,11 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use packhouse_oci::ErrorCode;
-use packhouse_service::Shown;
+use packhouse_service::{Service, Shown};
 
 /// What the caller shows.
-pub(crate) fn shown(headers: &HeaderMap) -> Shown {
-    Shown::parse(headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes))
+pub(crate) fn shown(service: &Service, headers: &HeaderMap) -> Shown {
+    service.shown(headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes))
 }
 
 /// The length that the request says its body has.

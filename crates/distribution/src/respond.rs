@@ -1,9 +1,10 @@
 //! Answers that went well.
 
 use crate::body::Body;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RANGE};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LINK, LOCATION, RANGE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use packhouse_oci::Digest;
+use packhouse_oci::{Digest, MediaType};
 use packhouse_service::Session;
 
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -32,22 +33,27 @@ impl Answer {
     }
 
     /// The value's own bytes are sent.
-    pub(crate) fn owned(mut self, name: HeaderName, value: String) -> Self {
-        if let Ok(value) = HeaderValue::try_from(value) {
+    pub(crate) fn shared(mut self, name: HeaderName, value: Bytes) -> Self {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             self.0.headers_mut().insert(name, value);
         }
         self
     }
 
-    fn length(mut self, bytes: usize) -> Self {
-        self.0.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-        self
+    pub(crate) fn media_type(mut self, media_type: &MediaType) -> Self {
+        match media_type.as_static() {
+            Some(text) => {
+                self.0.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(text));
+                self
+            }
+            None => self.header(CONTENT_TYPE, media_type.as_str()),
+        }
     }
 
     pub(crate) fn digest(self, digest: &Digest) -> Self {
         let mut text = String::new();
         digest.push_to(&mut text);
-        self.owned(DOCKER_CONTENT_DIGEST, text)
+        self.shared(DOCKER_CONTENT_DIGEST, text.into())
     }
 
     pub(crate) fn location(self, path: &str) -> Self {
@@ -59,12 +65,15 @@ impl Answer {
         self.header(LINK, &format!("<{target}>; rel=\"next\""))
     }
 
-    /// With a body; for HEAD the same headers without it.
-    pub(crate) fn body(mut self, media_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        let bytes = bytes.into();
-        let length = bytes.len();
-        *self.0.body_mut() = Body::from(bytes);
-        self.header(CONTENT_TYPE, media_type).length(length)
+    /// With a body, whose length is sent with it; for HEAD the same headers without it.
+    pub(crate) fn body(mut self, bytes: impl Into<Bytes>) -> Self {
+        *self.0.body_mut() = Body::from(bytes.into());
+        self
+    }
+
+    /// As [`Answer::body`], of a type that is not stored with it.
+    pub(crate) fn typed(self, media_type: &'static str, bytes: impl Into<Bytes>) -> Self {
+        self.header(CONTENT_TYPE, media_type).body(bytes)
     }
 
     pub(crate) fn stream(mut self, body: Body) -> Self {
@@ -73,7 +82,7 @@ impl Answer {
     }
 
     pub(crate) fn json(self, value: &serde_json::Value) -> Self {
-        self.body("application/json", value.to_string())
+        self.typed("application/json", value.to_string())
     }
 
     /// Where an upload is and how far it came.

@@ -107,6 +107,14 @@ impl MediaType {
         &self.text
     }
 
+    /// The same, of one that is known here and needs no copy.
+    pub fn as_static(&self) -> Option<&'static str> {
+        match self.text {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// An OCI index or a Docker manifest list.
     pub fn is_index(&self) -> bool {
         matches!(self.as_str(), OCI_INDEX | DOCKER_LIST)

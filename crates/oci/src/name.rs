@@ -166,12 +166,12 @@ fn components(text: &str) -> Result<usize, NameError> {
         return Err(NameError::Empty);
     }
     // Foreign characters first: "`ä` cannot be in a name" helps more than what is wrong around it.
-    for (position, character) in text.char_indices() {
-        match character {
-            'a'..='z' | '0'..='9' | '.' | '_' | '-' | '/' => {}
-            'A'..='Z' => return Err(NameError::UpperCase),
-            _ => return Err(NameError::Character { character, position }),
-        }
+    let known = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
+    if let Some(position) = text.bytes().position(|byte| !known(&byte)) {
+        return Err(match text[position..].chars().next().unwrap_or_default() {
+            'A'..='Z' => NameError::UpperCase,
+            character => NameError::Character { character, position },
+        });
     }
     let mut count = 0;
     let mut start = 0;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::text::serde_as_text;
 use crate::{Digest, DigestError};
@@ -12,7 +13,8 @@ pub const TAG_CHARS_MAX: usize = 128;
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag {
-    text: String,
+    /// Shared: it is kept by who counts downloads, for one.
+    text: Arc<str>,
 }
 
 impl Tag {
@@ -40,7 +42,7 @@ impl FromStr for Tag {
         if text.len() > TAG_CHARS_MAX {
             return Err(TagError::TooLong);
         }
-        Ok(Self { text: text.to_owned() })
+        Ok(Self { text: text.into() })
     }
 }
 
@@ -138,7 +140,7 @@ pub fn fallback_tag(subject: &Digest) -> Tag {
     // Algorithm names of ours are shorter than 32, and hold nothing that a tag may not.
     let mut hex = subject.hex();
     hex.truncate(64);
-    Tag { text: format!("{}-{hex}", subject.algorithm()) }
+    Tag { text: format!("{}-{hex}", subject.algorithm()).into() }
 }
 
 #[cfg(test)]

@@ -102,13 +102,15 @@ impl Origins {
                 .then(|| (external_url.clone(), format!("{scheme}://{API_HOST}{main}")));
             return Ok(Origin { beside, external_url, client });
         }
-        let host = match host {
-            Some(host) => host,
-            None => own_host(request)?.to_owned(),
+        let host = match &host {
+            Some(host) => host.as_str(),
+            None => own_host(request)?,
         };
         let scheme = if secure.unwrap_or(peer.tls) { "https" } else { "http" };
         let mut external_url = String::with_capacity(scheme.len() + SCHEME_END.len() + host.len());
-        external_url.extend([scheme, SCHEME_END, &host]);
+        for part in [scheme, SCHEME_END, host] {
+            external_url.push_str(part);
+        }
         // (A dot after it, or `localhost`: `api.test` alone is a host of its own.)
         let main =
             host.strip_prefix(API_HOST).filter(|main| main.contains('.') || main.starts_with("localhost"));

@@ -104,8 +104,9 @@ impl<C: Check> Inner for Reception<C> {
             return Answered { route, response: response.map(Either::Right) };
         }
         let request = Request::from_parts(parts, body);
-        let answer = self.distribution.handle(request, &origin.external_url, Some(origin.client));
-        let (RouteName(route), response) = answer.await;
+        // Awaited at once: a future that is named first has two places in this one.
+        let (RouteName(route), response) =
+            self.distribution.handle(request, &origin.external_url, Some(origin.client)).await;
         Answered { route, response: response.map(Either::Left) }
     }
 }

@@ -6,11 +6,12 @@
 //! here and the key is found by `kid` among ours: nothing in a token chooses how it is checked.
 
 use crate::Fault;
+use ahash::RandomState;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use packhouse_access::{Actions, Bound, TokenId};
 use packhouse_catalog::{Micros, Presented, SigningKey};
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub(crate) struct Keys {
     keys: Vec<Key>,
     /// By the whole token: a signature that was right once is right for as long as there are these keys. What the token
     /// says of time is looked at each time, and all else is read in the transaction that it is for.
-    checked: Cache<Box<str>, Arc<Checked>, Length>,
+    checked: Cache<Box<str>, Signed, Length, RandomState>,
 }
 
 /// Bytes of tokens that are remembered as checked.
@@ -60,7 +61,26 @@ const CHECKED_BYTES: u64 = 4 << 20;
 /// What one takes beside its text, about.
 const CHECKED_EXTRA_BYTES: u64 = 300;
 
-/// A token whose signature is right.
+/// A token whose signature is right. Whether its time has come and not gone is asked each time.
+#[derive(Clone)]
+pub struct Signed(Arc<Checked>);
+
+/// The same token.
+impl PartialEq for Signed {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Signed {}
+
+impl Signed {
+    /// What it presents now; none: its time has not come, or has gone.
+    pub(crate) fn presents(&self, now: Micros) -> Option<Presented> {
+        is_now(self.0.nbf, self.0.exp, now).then(|| self.0.presented.clone())
+    }
+}
+
 struct Checked {
     presented: Presented,
     nbf: i64,
@@ -70,8 +90,8 @@ struct Checked {
 #[derive(Clone)]
 struct Length;
 
-impl Weighter<Box<str>, Arc<Checked>> for Length {
-    fn weight(&self, token: &Box<str>, _: &Arc<Checked>) -> u64 {
+impl Weighter<Box<str>, Signed> for Length {
+    fn weight(&self, token: &Box<str>, _: &Signed) -> u64 {
         // What it says is about as long as it is.
         CHECKED_EXTRA_BYTES + 2 * token.len() as u64
     }
@@ -102,7 +122,8 @@ impl Keys {
             check: DecodingKey::from_secret(&key.private_key),
         };
         let items = usize::try_from(CHECKED_BYTES / 1024).unwrap_or(1024);
-        let checked = Cache::with_weighter(items, CHECKED_BYTES, Length);
+        let (hasher, life) = (RandomState::new(), DefaultLifecycle::default());
+        let checked = Cache::with(items, CHECKED_BYTES, Length, hasher, life);
         Keys { keys: keys.iter().map(key).collect(), checked }
     }
 
@@ -156,10 +177,9 @@ impl Keys {
         jsonwebtoken::encode(&header, &claims, &key.sign).map_err(Fault::Signing)
     }
 
-    /// What a token presents that was checked lately; none inside: its time has not come, or has gone.
-    pub(crate) fn checked(&self, token: &str, now: Micros) -> Option<Option<Presented>> {
-        let checked = self.checked.get(token)?;
-        Some(is_now(checked.nbf, checked.exp, now).then(|| checked.presented.clone()))
+    /// A token that was checked lately.
+    pub(crate) fn checked(&self, token: &str) -> Option<Signed> {
+        self.checked.get(token)
     }
 
     /// What a bearer token presents, if it is one of ours and its time has come and not gone.
@@ -177,7 +197,7 @@ impl Keys {
             None => Presented::Anonymous { bound: Some(bound) },
         };
         let checked = Checked { presented: presented.clone(), nbf: claims.nbf, exp: claims.exp };
-        self.checked.insert(token.into(), Arc::new(checked));
+        self.checked.insert(token.into(), Signed(Arc::new(checked)));
         Some(presented)
     }
 

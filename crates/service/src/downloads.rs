@@ -5,16 +5,16 @@ use crate::error::Fault;
 use crate::tally::Tally;
 use packhouse_access::{PackageId, VersionId};
 use packhouse_catalog::Download;
-use packhouse_oci::Reference;
+use packhouse_oci::{Reference, Tag};
 
 /// Manifests that were pulled, under a tag or by their digest.
-pub(crate) type Downloads = Tally<(PackageId, VersionId, Option<String>)>;
+pub(crate) type Downloads = Tally<(PackageId, VersionId, Option<Tag>)>;
 
 impl Downloads {
     /// A manifest is sent.
     pub(crate) fn note(&self, package: PackageId, version: VersionId, reference: &Reference) {
         let tag = match reference {
-            Reference::Tag(tag) => Some(tag.as_str().to_owned()),
+            Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
         self.add((package, version, tag), 1);
@@ -31,7 +31,7 @@ impl Service {
                 .map(|((package, version, tag), count)| Download {
                     package: *package,
                     version: *version,
-                    tag: tag.clone(),
+                    tag: tag.as_ref().map(|tag| tag.as_str().to_owned()),
                     count: *count,
                 })
                 .collect();

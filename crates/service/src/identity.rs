@@ -1,7 +1,7 @@
 //! From what a caller shows to what the catalog looks up.
 
 use crate::access::caller;
-use crate::bearer::{self, Keys};
+use crate::bearer::{self, Keys, Signed};
 use crate::{Denied, ListError, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -27,6 +27,8 @@ pub enum Shown {
     },
     /// A signed bearer token, a personal access token, or the base64 of one.
     Bearer(String),
+    /// A signed bearer token whose signature is right.
+    Signed(Signed),
     /// The operator's word that they act as a user. Only a command of the operator's makes one.
     ActingAs(ActingAs),
 }
@@ -43,15 +45,19 @@ impl ActingAs {
 }
 
 impl Shown {
+    /// Whether it came as a bearer token.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        matches!(self, Shown::Bearer(_) | Shown::Signed(_))
+    }
+
     /// What an `Authorization` header shows (RFC 7617, RFC 6750; `token` is GitHub's own word for `Bearer`). One that
     /// cannot be read is a credential that is not valid, not none at all.
     #[must_use]
     pub fn parse(authorization: Option<&[u8]>) -> Self {
         let Some(header) = authorization else { return Shown::Nothing };
         let unreadable = || Shown::Bearer(String::new());
-        let Ok(text) = std::str::from_utf8(header) else { return unreadable() };
-        let Some((scheme, value)) = text.trim().split_once(' ') else { return unreadable() };
-        let value = value.trim();
+        let Some((scheme, value)) = credential(header) else { return unreadable() };
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
@@ -59,11 +65,21 @@ impl Shown {
             };
             return Shown::Basic { user: user.to_owned(), password: password.to_owned() };
         }
-        if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
+        if is_bearer(scheme) {
             return Shown::Bearer(value.to_owned());
         }
         unreadable()
     }
+}
+
+/// The two parts of an `Authorization` header.
+fn credential(header: &[u8]) -> Option<(&str, &str)> {
+    let (scheme, value) = std::str::from_utf8(header).ok()?.trim().split_once(' ')?;
+    Some((scheme, value.trim()))
+}
+
+fn is_bearer(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")
 }
 
 /// Who a credential belongs to, and what it may at most do: what the API tells its holder.
@@ -85,13 +101,24 @@ impl std::fmt::Debug for Shown {
         f.write_str(match self {
             Shown::Nothing => "Nothing",
             Shown::Basic { .. } => "Basic(…)",
-            Shown::Bearer(_) => "Bearer(…)",
+            Shown::Bearer(_) | Shown::Signed(_) => "Bearer(…)",
             Shown::ActingAs(_) => "ActingAs(…)",
         })
     }
 }
 
 impl Service {
+    /// What an `Authorization` header shows to the registry: as [`Shown::parse`], with the token of who has pulled lately
+    /// looked up at once, and not each time that it is asked about.
+    #[must_use]
+    pub fn shown(&self, authorization: Option<&[u8]>) -> Shown {
+        let bearer = authorization.and_then(credential).filter(|(scheme, _)| is_bearer(scheme));
+        match bearer.and_then(|(_, token)| self.keys.checked(token)) {
+            Some(signed) => Shown::Signed(signed),
+            None => Shown::parse(authorization),
+        }
+    }
+
     /// Who shows this, now. A bearer token of the registry is no credential here: it was made for `/v2/`.
     pub async fn identify(&self, shown: &Shown) -> Result<Identity, ListError> {
         let presented = self.presented(shown)?;
@@ -134,8 +161,9 @@ fn presented(shown: &Shown, keys: &Keys, now: packhouse_catalog::Micros) -> Resu
         Shown::Bearer(token) if token.is_empty() || token.len() > CREDENTIAL_MAX => Err(Denied::Credential),
         // What Homebrew and others send to ghcr.io in place of an anonymous token: the base64 of `A`.
         Shown::Bearer(token) if token == "QQ==" => Ok(Presented::Anonymous { bound: None }),
-        Shown::Bearer(token) => match keys.checked(token, now) {
-            Some(presented) => presented.ok_or(Denied::Credential),
+        Shown::Signed(signed) => signed.presents(now).ok_or(Denied::Credential),
+        Shown::Bearer(token) => match keys.checked(token) {
+            Some(signed) => signed.presents(now).ok_or(Denied::Credential),
             None if bearer::looks_signed(token) => keys.verify(token, now).ok_or(Denied::Credential),
             None => Ok(Presented::Token { hash: hash(token), or: decoded(token).map(|t| hash(&t)) }),
         },

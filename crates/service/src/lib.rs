@@ -53,6 +53,7 @@ mod usage;
 mod versions;
 
 pub use bearer::SERVICE_NAME;
+pub use bearer::Signed;
 pub use clock::{Clock, SystemClock};
 pub use copies::{
     BackupProgress, Backups, CopyError, RestoreFrom, RestoreProgress, RestoreTarget, Restored, Snapshots,

@@ -18,6 +18,8 @@ pub struct ManifestFound {
     pub digest: Digest,
     /// The media type it was pushed with.
     pub media_type: MediaType,
+    /// The digest as text, in quotes: its `ETag`.
+    pub quoted_digest: bytes::Bytes,
     /// Bytes.
     pub size: u64,
     /// The bytes as they were pushed; may be empty when only the rest was asked for.
@@ -60,6 +62,7 @@ pub(crate) fn found(row: &ManifestRow) -> Result<ManifestFound, Fault> {
     Ok(ManifestFound {
         digest: row.digest,
         media_type: row.media_type()?,
+        quoted_digest: row.quoted_digest.clone(),
         size: row.size,
         payload: row.payload.clone(),
     })

@@ -9,6 +9,7 @@
 use crate::Service;
 use crate::identity::Shown;
 use crate::rates::{Rule, Tally, What, Whose};
+use ahash::RandomState;
 use packhouse_access::TokenId;
 use packhouse_catalog::{Micros, Presented, Used};
 use std::collections::HashMap;
@@ -202,7 +203,7 @@ pub struct Admission {
 pub(crate) struct Limits {
     pub(crate) windows: crate::rates::Windows,
     running: Arc<Running>,
-    uses: Mutex<HashMap<Used, Micros>>,
+    uses: Mutex<HashMap<Used, Micros, RandomState>>,
 }
 
 /// Tokens whose use is remembered until it is stored; that of more is lost.

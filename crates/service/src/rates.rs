@@ -3,9 +3,9 @@
 //! Memory is bounded. A window that has ended makes room for a new one; when all places are taken by windows that
 //! run, newcomers share one window, so that a flood of addresses limits itself and nobody who was here before.
 
+use ahash::RandomState;
 use packhouse_catalog::Micros;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -78,7 +78,7 @@ struct Window {
 
 #[derive(Default)]
 struct Shard {
-    windows: HashMap<(What, Whose), Window>,
+    windows: HashMap<(What, Whose), Window, RandomState>,
     shared: HashMap<What, Window>,
     searched_at: i64,
 }

@@ -4,6 +4,7 @@ use crate::Service;
 use crate::access::caller;
 use crate::error::Fault;
 use crate::sweep::{SweepError, fault};
+use ahash::RandomState;
 use packhouse_access::{Collect, Granted, decide_collect};
 use packhouse_catalog::{CatalogError, Presented, WriteTx};
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ const BATCH: usize = 1_000;
 
 /// What was counted since the last round.
 #[derive(Debug)]
-pub(crate) struct Tally<K>(Mutex<HashMap<K, u64>>);
+pub(crate) struct Tally<K>(Mutex<HashMap<K, u64, RandomState>>);
 
 impl<K> Default for Tally<K> {
     fn default() -> Self {

@@ -1,6 +1,7 @@
 //! When what was changed last, in a time of our own: the number of the commit.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use ahash::RandomState;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 

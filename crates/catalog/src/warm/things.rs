@@ -151,7 +151,11 @@ impl Thing for ManifestRow {
         inside(stamps, key.package)
     }
     fn bytes(&self, _key: &ManifestKey) -> u64 {
-        (size_of::<Self>() + size_of::<ManifestKey>() + self.media_type.len() + self.payload.len()) as u64
+        (size_of::<Self>()
+            + size_of::<ManifestKey>()
+            + self.media_type.len()
+            + self.quoted_digest.len()
+            + self.payload.len()) as u64
     }
     fn memory(warm: &Warm) -> &Memory<Self> {
         &warm.manifests

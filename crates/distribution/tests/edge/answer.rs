@@ -23,7 +23,12 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn read(method: &Method, response: Response<Body>) -> Self {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        // As the server does with a body that knows its length.
+        let length = http_body::Body::size_hint(&body).exact();
+        if let Some(length) = length.filter(|_| parts.status == 200) {
+            parts.headers.entry("content-length").or_insert(length.into());
+        }
         let RouteName(route) = *parts.extensions.get().expect("a route's name with every answer");
         let body = body.collect().await.expect("the body can be read to its end").to_bytes();
         let answer = Answer { route, status: parts.status.as_u16(), headers: parts.headers, body };

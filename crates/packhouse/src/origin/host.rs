@@ -4,6 +4,8 @@ use std::net::Ipv6Addr;
 
 /// Longest DNS name, and `:65535`.
 const AUTHORITY_BYTES_MAX: usize = 253 + 6;
+/// Longest part of a DNS name.
+const LABEL_BYTES_MAX: usize = 63;
 
 /// Whether a text is a host name, an IPv4 address or an IPv6 address in brackets, with an optional port.
 ///
@@ -27,12 +29,19 @@ pub fn is_authority(text: &str) -> bool {
     host.is_none_or(is_name) && (port.is_empty() || is_port(port))
 }
 
+/// In one pass: each request has one.
 fn is_name(host: &str) -> bool {
-    host.split('.').all(|label| {
-        (1..=63).contains(&label.len())
+    let mut label = 0;
+    for byte in host.bytes() {
+        match byte {
+            b'.' if label == 0 => return false,
+            b'.' => label = 0,
             // Underscores are no host names (RFC 1123), but Compose makes service names with them.
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    })
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < LABEL_BYTES_MAX => label += 1,
+            _ => return false,
+        }
+    }
+    label > 0
 }
 
 fn is_port(text: &str) -> bool {

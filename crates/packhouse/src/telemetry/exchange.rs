@@ -3,19 +3,18 @@
 use super::current;
 use super::metrics::{Finished, Requests};
 use super::request_id::RequestId;
+use super::writer::GATHERED;
 use http::{Method, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{Level, debug, enabled, info};
 
 /// Longest path in a log line; what is longer is cut and gets an ellipsis.
 const PATH_CHARS_MAX: usize = 1024;
-/// What a message has beside method and path: `404, broken off`.
-const MESSAGE_CHARS_MORE: usize = 20;
-/// Of IPv4: `255.255.255.255`.
-const ADDRESS_CHARS_MAX: usize = 15;
+/// What a line's text has beside method and path: two spaces, `404, broken off`, and `255.255.255.255`.
+const MESSAGE_CHARS_MORE: usize = 2 + 15 + 15;
 /// Routes that machines ask every few seconds; their lines are for debugging.
 const QUIET_ROUTES: [&str; 3] = ["healthz", "readyz", "metrics"];
 /// The route of what no route took.
@@ -27,7 +26,8 @@ pub(super) struct Exchange {
     metrics: Arc<Requests>,
     id: RequestId,
     method: Method,
-    path: String,
+    /// Method, space, path: the beginning of the line's message.
+    asked: String,
     client: IpAddr,
     began: Instant,
     /// None for a request without a body, as most are.
@@ -48,15 +48,15 @@ impl Exchange {
         client: IpAddr,
     ) -> Self {
         metrics.in_flight.inc();
-        let path = match path.len() > PATH_CHARS_MAX {
-            true => shortened(path),
-            false => path.to_owned(),
-        };
+        let mut asked = String::with_capacity(method.as_str().len() + path.len() + MESSAGE_CHARS_MORE);
+        asked.push_str(method.as_str());
+        asked.push(' ');
+        push_shortened(&mut asked, path);
         Self {
             metrics,
             id,
             method,
-            path,
+            asked,
             client,
             began: Instant::now(),
             received: None,
@@ -69,9 +69,8 @@ impl Exchange {
 }
 
 /// An address as text. Most are of IPv4, and a formatter takes ten times as long for them.
-fn text_of(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return address.to_string() };
-    let mut text = String::with_capacity(ADDRESS_CHARS_MAX);
+fn push_address(text: &mut String, address: IpAddr) {
+    let IpAddr::V4(v4) = address else { return text.push_str(&address.to_string()) };
     for (at, octet) in v4.octets().into_iter().enumerate() {
         if at > 0 {
             text.push('.');
@@ -84,26 +83,28 @@ fn text_of(address: IpAddr) -> String {
         }
         text.push(char::from(b'0' + octet % 10));
     }
-    text
 }
 
-fn shortened(path: &str) -> String {
-    match path.char_indices().nth(PATH_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &path[..end]),
-        None => path.to_owned(),
+fn push_shortened(text: &mut String, path: &str) {
+    match path.char_indices().nth(PATH_CHARS_MAX).filter(|_| path.len() > PATH_CHARS_MAX) {
+        Some((end, _)) => {
+            text.push_str(&path[..end]);
+            text.push('…');
+        }
+        None => text.push_str(path),
     }
 }
 
-/// What was asked and how it went, as a text: it costs the line less than what is formatted into it.
-fn message_of(method: &str, path: &str, status: Option<StatusCode>, complete: bool) -> String {
-    let mut message = String::with_capacity(method.len() + path.len() + MESSAGE_CHARS_MORE);
-    message.extend([method, " ", path, " "]);
+/// How it went, behind what was asked, as a text: it costs the line less than what is formatted into it.
+fn push_outcome(message: &mut String, status: Option<StatusCode>, complete: bool) {
+    message.push(' ');
     match status {
         None => message.push_str("aborted"),
-        Some(status) if complete => message.push_str(status.as_str()),
-        Some(status) => message.extend([status.as_str(), ", broken off"]),
+        Some(status) => message.push_str(status.as_str()),
     }
-    message
+    if status.is_some() && !complete {
+        message.push_str(", broken off");
+    }
 }
 
 impl Drop for Exchange {
@@ -119,21 +120,31 @@ impl Drop for Exchange {
         };
         self.metrics.finished(&finished);
 
-        let (method, path) = (self.method.as_str(), self.path.as_str());
+        let quiet = QUIET_ROUTES.contains(&self.route);
+        if (quiet && !enabled!(target: GATHERED, Level::DEBUG)) || !enabled!(target: GATHERED, Level::INFO) {
+            return;
+        }
         let status = self.status.map(|status| status.as_u16());
         let seconds = finished.time.as_secs_f64();
-        // Made only for a line that somebody wants.
-        let message = || message_of(method, path, self.status, self.complete);
+        // Method, path, message and address are one text, cut where they end.
+        let (method, complete) = (self.method.as_str(), self.complete);
+        let mut text = std::mem::take(&mut self.asked);
+        let asked_end = text.len();
+        push_outcome(&mut text, self.status, complete);
+        let message_end = text.len();
+        push_address(&mut text, self.client);
+        let (message, address) = text.split_at(message_end);
+        let path = &message[method.len() + 1..asked_end];
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    target: super::writer::GATHERED,
-                    message = message().as_str(),
+                    target: GATHERED,
+                    message,
                     http.method = method,
                     http.path = path,
                     http.status = status,
                     route = self.route,
-                    client.address = %text_of(self.client),
+                    client.address = address,
                     received_bytes = finished.bytes_received,
                     sent_bytes = finished.bytes_sent,
                     seconds
@@ -141,7 +152,7 @@ impl Drop for Exchange {
             };
         }
         let _entered = current::enter(self.id.clone());
-        if QUIET_ROUTES.contains(&self.route) {
+        if quiet {
             line!(debug);
         } else {
             line!(info);
@@ -159,7 +170,9 @@ mod tests {
             ["0.0.0.0", "127.0.0.1", "10.20.99.100", "255.255.255.255", "192.168.10.9", "::1", "2001:db8::7"]
         {
             let address: IpAddr = text.parse().unwrap();
-            assert_eq!(text_of(address), text);
+            let mut written = String::new();
+            push_address(&mut written, address);
+            assert_eq!(written, text);
         }
     }
 }

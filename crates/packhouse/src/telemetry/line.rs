@@ -11,12 +11,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
-use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// A number of JSON is no longer.
 const NUMBER_CHARS_MAX: usize = 40;
+/// Room that a thread keeps from one line to the next.
+const LINE_BYTES_KEPT: usize = 4 << 10;
 
 /// One JSON object on a line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,27 +34,49 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        Stamp.format_time(&mut writer)?;
-        writer.write_str("\",\"level\":\"")?;
-        writer.write_str(event.metadata().level().as_str())?;
-        writer.write_char('"')?;
-        let mut fields = Fields { writer: writer.by_ref(), written: Ok(()), target: None };
-        event.record(&mut fields);
-        fields.written?;
-        let target = fields.target;
-        writer.write_str(",\"target\":")?;
-        string(&mut writer, target.as_deref().unwrap_or(event.metadata().target()))?;
-        current::with(|id| match id {
-            // An id needs no escaping.
-            Some(id) => write_all(
-                &mut writer,
-                &[",\"span\":{\"request.id\":\"", id.as_str(), "\",\"name\":\"request\"}"],
-            ),
-            None => Ok(()),
-        })?;
-        writer.write_str("}\n")
+        thread_local! {
+            static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        // Put together by itself: a line has some sixty parts, and the writer looks its way up for each of them. What a
+        // field's own `Debug` logs meanwhile has a line of its own.
+        LINE.with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => {
+                line.clear();
+                line.shrink_to(LINE_BYTES_KEPT);
+                write_line(&mut line, event)?;
+                writer.write_str(&line)
+            }
+            Err(_) => {
+                let mut line = String::new();
+                write_line(&mut line, event)?;
+                writer.write_str(&line)
+            }
+        })
     }
+}
+
+fn write_line(line: &mut String, event: &Event<'_>) -> fmt::Result {
+    line.push_str("{\"timestamp\":\"");
+    stamp(line)?;
+    line.push_str("\",\"level\":\"");
+    line.push_str(event.metadata().level().as_str());
+    line.push('"');
+    let mut fields = Fields { line, written: Ok(()), target: None };
+    event.record(&mut fields);
+    fields.written?;
+    let target = fields.target;
+    line.push_str(",\"target\":");
+    string(line, target.as_deref().unwrap_or(event.metadata().target()))?;
+    current::with(|id| {
+        if let Some(id) = id {
+            // An id needs no escaping.
+            line.push_str(",\"span\":{\"request.id\":\"");
+            line.push_str(id.as_str());
+            line.push_str("\",\"name\":\"request\"}");
+        }
+    });
+    line.push_str("}\n");
+    Ok(())
 }
 
 /// For people: the usual form of `tracing-subscriber`, with the request at work where it has spans.
@@ -91,7 +114,7 @@ where
             (true, _) => "\x1b[35m",
         };
         writer.write_str(dim)?;
-        Stamp.format_time(&mut writer)?;
+        stamp(&mut writer)?;
         write!(writer, "{plain} {colour}{:>5}{plain} ", level.as_str())?;
         current::with(|id| match id {
             Some(id) => write!(writer, "{bold}request{{{plain}request.id={id}{bold}}}{plain}{dim}:{plain} "),
@@ -103,7 +126,7 @@ where
 
 /// The fields of an event as members of an object.
 struct Fields<'w> {
-    writer: Writer<'w>,
+    line: &'w mut String,
     /// What went wrong first: a visitor has nobody to tell.
     written: fmt::Result,
     /// Of a line that came by the crate `log`, which has one place for all of its lines in the source.
@@ -111,22 +134,17 @@ struct Fields<'w> {
 }
 
 impl Fields<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
         // `log.file` and the like: where in somebody else's sources.
-        if self.written.is_ok() && !field.name().starts_with("log.") {
-            self.written = self.try_member(field, value);
+        if self.written.is_err() || field.name().starts_with("log.") {
+            return;
         }
-    }
-
-    fn try_member(
-        &mut self,
-        field: &Field,
-        value: impl FnOnce(&mut Writer<'_>) -> fmt::Result,
-    ) -> fmt::Result {
         // Names of fields are identifiers of our sources; those that are reserved words are written `r#type` there.
         let name = field.name();
-        write_all(&mut self.writer, &[",\"", name.strip_prefix("r#").unwrap_or(name), "\":"])?;
-        value(&mut self.writer)
+        self.line.push_str(",\"");
+        self.line.push_str(name.strip_prefix("r#").unwrap_or(name));
+        self.line.push_str("\":");
+        self.written = value(self.line);
     }
 }
 
@@ -157,30 +175,29 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.member(field, |to| {
-            to.write_char('"')?;
+            to.push('"');
             write!(Escaped(to), "{value:?}")?;
-            to.write_char('"')
+            to.push('"');
+            Ok(())
         });
     }
 }
 
-fn write_all(to: &mut Writer<'_>, parts: &[&str]) -> fmt::Result {
-    parts.iter().try_for_each(|part| to.write_str(part))
-}
-
 /// A number, in a tenth of the steps that a formatter takes.
-fn number(to: &mut Writer<'_>, value: impl serde::Serialize) -> fmt::Result {
+fn number(to: &mut String, value: impl serde::Serialize) -> fmt::Result {
     let mut text = [0; NUMBER_CHARS_MAX];
     let mut rest = text.as_mut_slice();
     serde_json::to_writer(&mut rest, &value).map_err(|_| fmt::Error)?;
     let length = NUMBER_CHARS_MAX - rest.len();
-    to.write_str(std::str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
+    to.push_str(std::str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?);
+    Ok(())
 }
 
-fn string(to: &mut Writer<'_>, text: &str) -> fmt::Result {
-    to.write_char('"')?;
+fn string(to: &mut String, text: &str) -> fmt::Result {
+    to.push('"');
     Escaped(to).write_str(text)?;
-    to.write_char('"')
+    to.push('"');
+    Ok(())
 }
 
 fn is_escaped(byte: u8) -> bool {
@@ -188,59 +205,57 @@ fn is_escaped(byte: u8) -> bool {
 }
 
 /// The inside of a string of JSON (RFC 8259 §7).
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+struct Escaped<'a>(&'a mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // Nearly all text needs none; looking at all of it without an end in between takes many bytes at once.
         if !text.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
-            return self.0.write_str(text);
+            self.0.push_str(text);
+            return Ok(());
         }
         let mut plain = 0;
         for (at, byte) in text.bytes().enumerate() {
             if !is_escaped(byte) {
                 continue;
             }
-            self.0.write_str(&text[plain..at])?;
+            self.0.push_str(&text[plain..at]);
             plain = at + 1;
             match byte {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                b'\r' => self.0.write_str("\\r")?,
-                b'\t' => self.0.write_str("\\t")?,
+                b'"' => self.0.push_str("\\\""),
+                b'\\' => self.0.push_str("\\\\"),
+                b'\n' => self.0.push_str("\\n"),
+                b'\r' => self.0.push_str("\\r"),
+                b'\t' => self.0.push_str("\\t"),
                 _ => write!(self.0, "\\u{byte:04x}")?,
             }
         }
-        self.0.write_str(&text[plain..])
+        self.0.push_str(&text[plain..]);
+        Ok(())
     }
 }
 
 /// The time in UTC to the microsecond (RFC 3339). What changes once in a second is kept for it.
-struct Stamp;
-
-impl FormatTime for Stamp {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        thread_local! {
-            static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        SECOND.with_borrow_mut(|(known, text)| {
-            if *known != seconds {
-                let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
-                text.clear();
-                write!(text, "{}", time.strftime("%Y-%m-%dT%H:%M:%S"))?;
-                *known = seconds;
-            }
-            writer.write_str(text)
-        })?;
-        let mut rest = now.subsec_micros();
-        let mut digits = *b".000000Z";
-        for digit in digits[1..7].iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
-        writer.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+fn stamp(to: &mut impl fmt::Write) -> fmt::Result {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != seconds {
+            let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+            text.clear();
+            write!(text, "{}", time.strftime("%Y-%m-%dT%H:%M:%S"))?;
+            *known = seconds;
+        }
+        to.write_str(text)
+    })?;
+    let mut rest = now.subsec_micros();
+    let mut digits = *b".000000Z";
+    for digit in digits[1..7].iter_mut().rev() {
+        *digit += u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    to.write_str(std::str::from_utf8(&digits).unwrap_or_default())
 }

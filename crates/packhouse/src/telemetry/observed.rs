@@ -12,9 +12,9 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tracing::error;
 
 /// What answers requests, below the telemetry.
@@ -70,8 +70,8 @@ impl<H: Inner> Handle for Observed<H> {
         let received = exchange.received.clone();
         let request = request.map(|body| Counted::new(body, received));
         let answered = {
-            let answer = pin!(caught(self.inner.answer(request, peer)));
-            Within::new(id.clone(), answer).await
+            let answer = pin!(self.inner.answer(request, peer));
+            Within::new(id.clone(), Caught(answer)).await
         };
         let mut response = if let Some(Answered { route, response }) = answered {
             exchange.route = route;
@@ -96,21 +96,26 @@ impl<H> Observed<H> {
     }
 }
 
-/// Runs a future; none if it panicked. The panic's own words are logged by the hook that [`super::logs`] sets.
+/// A future; none if it panicked. A type of its own and no `async fn`, which would have room for the future twice: as what
+/// it was given, and as what it awaits. The panic's own words are logged by the hook that [`super::logs`] sets.
 ///
 /// What a panic leaves behind is not looked at again: the future and the request are dropped, and what is
 /// shared between requests is not held across an await with its invariants broken.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => {
-            error!("a request's handler panicked; its client gets a 500");
-            Poll::Ready(None)
+struct Caught<'f, F>(Pin<&'f mut F>);
+
+impl<F: Future> Future for Caught<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => {
+                error!("a request's handler panicked; its client gets a 500");
+                Poll::Ready(None)
+            }
         }
-    })
-    .await
+    }
 }
 
 fn apology<B: Body<Data = Bytes>>(id: &RequestId, exchange: Exchange) -> Response<Sent<B>> {
