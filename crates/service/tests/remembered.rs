@@ -506,7 +506,9 @@ fn what_was_changed_is_seen(house: &House) {
         );
         (change.open)(house, &path, &who);
         let request = TokenRequest { grant: Grant::Shown(shows.clone()), scopes, offline: false };
-        let bearer = Shown::Bearer(house.wait(house.service().token(request)).unwrap().token);
+        let bearer = house.wait(house.service().token(request)).unwrap().token;
+        let header = format!("Bearer {bearer}");
+        let bearer = Shown::Bearer(bearer);
         let [seen, blob] = [manifest, layer].map(Told::Bytes);
         let open = vec![seen.clone(), seen.clone(), seen.clone(), seen, blob.clone(), blob];
         for node in 0..house.nodes.len() {
@@ -523,9 +525,13 @@ fn what_was_changed_is_seen(house: &House) {
                 }
             }
         }
+        // As the registry's edge looks it up, before the change and after it.
+        let looked_up = || house.nodes.iter().map(|(service, _)| service.shown(Some(header.as_bytes())));
+        let before: Vec<Shown> = looked_up().collect();
+        assert!(before.iter().all(|shown| matches!(shown, Shown::Signed(_))), "{before:?}");
         (change.close)(house, &path, &who, id);
         for node in 0..house.nodes.len() {
-            for by in [&shows, &bearer] {
+            for by in [&shows, &bearer, &before[node], &looked_up().nth(node).unwrap()] {
                 let now = house.pull(node, by, &path, manifest, layer);
                 assert_eq!(now, (change.then)(manifest, layer), "{} (node {node})", change.what);
             }

@@ -7,8 +7,8 @@ use packhouse_blobs::BlobStore;
 use packhouse_catalog::{Catalog, Micros, Options, Place, TokenKind, Window};
 use packhouse_service::operator::{Answer, Command};
 use packhouse_service::{
-    ApiAct, Clock, Denied, DeviceError, LimitWanted, Limited, ManageError, RateSettings, Refusal,
-    RobotChange, RobotTokenWanted, Role, Service, Settings, Shown, TokenWanted, is_well_formed,
+    ApiAct, Clock, Denied, DeviceError, Grant, LimitWanted, Limited, ManageError, RateSettings, Refusal,
+    RobotChange, RobotTokenWanted, Role, Service, Settings, Shown, TokenRequest, TokenWanted, is_well_formed,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -370,6 +370,40 @@ async fn the_api_is_limited_by_hour_by_pace_and_at_once() {
     let Some(Limited::Hour { rate, .. }) = begin(None, false).err() else { panic!("sixty an hour") };
     assert_eq!((rate.limit, rate.remaining()), (60, 0));
     assert!(service.begin_api(None, "192.0.2.9".parse().unwrap(), ApiAct::Read).is_ok());
+}
+
+#[tokio::test]
+async fn a_signed_token_that_is_remembered_ends_like_any_other() {
+    let house = House::new().await;
+    let service = &house.service;
+    let mona = house.token("mona", &["read:packages"], None).await;
+    let bearer = || async {
+        let request = TokenRequest { grant: Grant::Shown(mona.clone()), scopes: Vec::new(), offline: false };
+        format!("Bearer {}", service.token(request).await.unwrap().token)
+    };
+    let header = bearer().await;
+    let shows = |header: &str| service.shown(Some(header.as_bytes()));
+    assert!(!matches!(shows(&header), Shown::Signed(_)), "nobody has seen its signature yet");
+    assert!(service.check_credential(&shows(&header)).await.unwrap());
+    let signed = shows(&header);
+    assert!(matches!(signed, Shown::Signed(_)) && service.check_credential(&signed).await.unwrap());
+    // One letter of its signature makes it another.
+    let mut other = header.clone();
+    other.push('x');
+    assert!(!matches!(shows(&other), Shown::Signed(_)));
+    assert!(service.check_credential(&shows(&other)).await.is_err());
+    // Its time, for who looked it up before and for who does so now.
+    house.pass(i64::try_from(Settings::new("admin".parse().unwrap()).token_seconds).unwrap());
+    assert!(service.check_credential(&signed).await.is_err());
+    assert!(service.check_credential(&shows(&header)).await.is_err());
+    // The personal token behind it.
+    let header = bearer().await;
+    assert!(service.check_credential(&shows(&header)).await.unwrap());
+    let signed = shows(&header);
+    assert!(matches!(signed, Shown::Signed(_)));
+    let id = house.number("SELECT id FROM tokens WHERE name = 'of a test'").unwrap();
+    house.operate(Command::TokenRevoke { id }).await;
+    assert!(service.check_credential(&signed).await.is_err());
 }
 
 #[tokio::test]
