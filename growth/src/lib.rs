@@ -151,11 +151,11 @@ fn script(place: Place<'_>, owner: &str, size: Size) -> Result<String, Error> {
     let owner = format!("(SELECT id FROM accounts WHERE name = '{owner}')");
     let path = format!("(SELECT name FROM accounts WHERE id = {owner})");
     Ok(format!(
-        "INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, version_count, tagged_count)
-           SELECT 1000000 + n, {path} || '/p' || {p_number}, {owner}, 1, 0, 1, 1, 1, 1 FROM {others_series};
+        "INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, held, version_count, tagged_count)
+           SELECT 1000000 + n, {path} || '/p' || {p_number}, {owner}, 1, 0, 1, 1, 1, 1, 1 FROM {others_series};
          INSERT INTO packages
-             (id, path, owner_id, type, visibility, created_at, updated_at, version_count, tagged_count, part_count)
-           SELECT 1000000, {path} || '/large', {owner}, 1, 0, 1, 1, {tagged}, {tagged}, {REFERRERS};
+             (id, path, owner_id, type, visibility, created_at, updated_at, held, version_count, tagged_count, part_count)
+           SELECT 1000000, {path} || '/large', {owner}, 1, 0, 1, 1, 1, {tagged}, {tagged}, {REFERRERS};
          INSERT INTO manifests (id, digest, media_type, kind, size, payload, subject, artifact_type)
            SELECT 10000000 + n, {digest}, 'application/vnd.oci.image.manifest.v1+json', 1, LENGTH(payload), payload,
              CASE WHEN n <= {REFERRERS} THEN {subject} END, CASE WHEN n <= {REFERRERS} THEN 'application/test' END

@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, Observer, Work};
 use crate::glance::{Ask, Fetched};
-use crate::transaction::{ReadTx, WriteTx, knowing, reading, writing};
+use crate::transaction::{ReadTx, WriteTx, knowing, reading, reading_beside, writing};
 use crate::warm::{self, Known, Warm};
 use crate::{CatalogError, postgres, sqlite};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -131,6 +131,19 @@ impl Catalog {
         send(&self.readers, Kind::Read, move |connection| reading(connection, &mut body)).await
     }
 
+    /// As [`Catalog::read`], with who asks and what they may read from what this process remembers, where that was so at the
+    /// snapshot and held to the end. The closure may run more than once, and sees no difference.
+    pub async fn read_beside<T, E>(
+        &self,
+        mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        send(&self.readers, Kind::Read, move |connection| reading_beside(connection, &mut body)).await
+    }
+
     /// Runs a closure on what this process remembers, here and now, with nothing copied for another thread. `None`: others
     /// write to the database too, or what is remembered is not enough; then [`Catalog::glance`] asks the database.
     pub fn recollect<R>(&self, mut body: impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> R) -> Option<R> {
@@ -153,13 +166,13 @@ impl Catalog {
             Glances::Remembered => {
                 return match self.warm.attempt(&mut body) {
                     Some(answer) => answer,
-                    None => self.read(body).await,
+                    None => self.read_beside(body).await,
                 };
             }
             Glances::Stepped => {
                 let warm = Arc::clone(&self.warm);
                 let step = move |connection: &mut Connection| {
-                    warm.attempt(&mut body).unwrap_or_else(|| reading(connection, &mut body))
+                    warm.attempt(&mut body).unwrap_or_else(|| reading_beside(connection, &mut body))
                 };
                 return send(&self.readers, Kind::Read, step).await;
             }
@@ -188,7 +201,7 @@ impl Catalog {
     {
         match self.recollect(&mut body) {
             Some(answer) => answer,
-            None => self.read(body).await,
+            None => self.read_beside(body).await,
         }
     }
 

@@ -92,7 +92,7 @@ impl Connection {
 
     /// From now on what is read here is remembered: see [`crate::warm`]. For connections that only read.
     pub(crate) fn learn_in(&mut self, warm: &Arc<Warm>) {
-        self.learning = Some(Learning { warm: Arc::clone(warm), as_of: 0 });
+        self.learning = Some(Learning::on(warm));
     }
 
     /// What is read next may be rolled back.
@@ -103,7 +103,7 @@ impl Connection {
     /// A snapshot begins.
     pub(crate) fn note_time(&mut self) {
         if let Some(learning) = &mut self.learning {
-            learning.as_of = learning.warm.stamps().now();
+            learning.note_time();
         }
     }
 
@@ -120,9 +120,25 @@ impl Connection {
         Ok(())
     }
 
-    /// What is remembered under a key, for a transaction on the connection that writes. Nobody else changes anything, and
-    /// what this one changed since its last commit is announced here: so what still holds is what the database says.
-    pub(crate) fn remembered<T: Thing>(&self, asked: T::Asked<'_>) -> Option<Arc<T>> {
+    /// Whether the next transaction that reads may take from memory what was so at its snapshot.
+    pub(crate) fn remember_beside(&mut self, beside: bool) {
+        if let Some(learning) = &mut self.learning {
+            learning.beside = beside;
+        }
+    }
+
+    /// Whether what a transaction that reads took from memory held to its end.
+    pub(crate) fn remembered_stands(&self) -> bool {
+        self.learning.as_ref().is_none_or(Learning::stands)
+    }
+
+    /// What is remembered under a key, if the database says the same. For a transaction that reads see [`Learning`]. On the
+    /// connection that writes: nobody else changes anything, and what this one changed since its last commit is announced
+    /// here, so what still holds is what the database says.
+    pub(crate) fn remembered<T: Thing>(&mut self, asked: T::Asked<'_>) -> Option<Arc<T>> {
+        if let Some(learning) = &mut self.learning {
+            return learning.recall(asked);
+        }
         let warm = self.remembering.as_ref()?;
         self.announce_changes();
         let mut known = Known::of(warm, None);

@@ -3,7 +3,7 @@
 use crate::accounts::{ORGANIZATION, ROBOT, USER};
 use crate::sql::{Row, Value, statement};
 use crate::tokens::FINE_GRAINED;
-use crate::warm::{CallerKey, FactsAsked};
+use crate::warm::{CallerKey, FactsAsked, PlaceAsked};
 use crate::{CatalogError, Micros, ReadTx, WriteTx};
 use packhouse_access::{
     AccountId, Bound, Brand, Caller, Chosen, Given, Limit, NamespaceFacts, PackageFacts, PackageId, Policy,
@@ -272,14 +272,18 @@ impl<'tx> ReadTx<'_, 'tx> {
     }
 
     fn place(&mut self, account: i64, namespace: &str) -> Result<Place, CatalogError> {
-        let found = self.row(&NAMESPACE, &[namespace.into(), account.into()], |row| {
-            let mut columns = [None; Place::COLUMNS];
-            for (at, column) in columns.iter_mut().enumerate() {
-                *column = row.int_or_null(at)?;
-            }
-            Place::of(account, columns)
+        let found = self.recall::<Place>(PlaceAsked { account, namespace }, |tx| {
+            let found = tx.row(&NAMESPACE, &[namespace.into(), account.into()], |row| {
+                let mut columns = [None; Place::COLUMNS];
+                for (at, column) in columns.iter_mut().enumerate() {
+                    *column = row.int_or_null(at)?;
+                }
+                Place::of(account, columns)
+            })?;
+            // That there is none is remembered alike, so that work tells nothing.
+            Ok(Some(found.unwrap_or(Place::NOWHERE)))
         })?;
-        Ok(found.unwrap_or(Place::NOWHERE))
+        found.map(|place| *place).ok_or(CatalogError::Corrupt("place"))
     }
 }
 

@@ -29,20 +29,19 @@ statement!(
 );
 statement!(
     PATHS_OWNED,
-    "SELECT p.path FROM packages p WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
-       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+    "SELECT p.path FROM packages p WHERE p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
      ORDER BY p.path LIMIT $2"
 );
 statement!(
     PATHS_INTERNAL,
     "SELECT p.path FROM packages p WHERE p.owner_id = $3 AND p.visibility = 1 AND p.path > $1 AND p.deleted_at IS NULL
-       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+       AND p.held = 1
      ORDER BY p.path LIMIT $2"
 );
 statement!(
     PATHS_INHERITING,
     "SELECT p.path FROM packages p WHERE p.owner_id = $3 AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
-       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+       AND p.held = 1
      ORDER BY p.path LIMIT $2"
 );
 // What a token was made for by itself, in a namespace that it was not made for as a whole: few.
@@ -50,8 +49,7 @@ statement!(
     PATHS_CHOSEN_IN,
     "SELECT DISTINCT p.path FROM token_limits t CROSS JOIN packages p
      WHERE t.token_id = $4 AND p.id = t.package_id AND p.owner_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
-       AND (CAST($5 AS BIGINT) = 1 OR p.visibility = 1 OR (p.inherits = 1 AND CAST($6 AS BIGINT) = 1))
-       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+       AND (CAST($5 AS BIGINT) = 1 OR p.visibility = 1 OR (p.inherits = 1 AND CAST($6 AS BIGINT) = 1)) AND p.held = 1
      ORDER BY p.path LIMIT $2"
 );
 

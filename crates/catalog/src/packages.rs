@@ -70,8 +70,7 @@ statement!(
 statement!(
     PATHS,
     "SELECT p.path FROM packages p
-     WHERE p.path > $1 AND p.deleted_at IS NULL
-       AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+     WHERE p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
      ORDER BY p.path LIMIT $2"
 );
 // The first part reads an index in its order and stops at the limit. The others read what was granted by name or to a
@@ -85,34 +84,31 @@ statement!(
        UNION SELECT t.parent_id FROM teams t JOIN mine ON mine.id = t.id WHERE t.parent_id IS NOT NULL)
      SELECT path FROM (
        SELECT * FROM (SELECT p.path FROM packages p
-         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
          ORDER BY p.path LIMIT $2) AS open
        UNION
        SELECT * FROM (SELECT p.path FROM package_grants g JOIN packages p ON p.id = g.package_id
-         WHERE g.account_id = $3 AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE g.account_id = $3 AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
            AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS granted
        UNION
        SELECT * FROM (SELECT p.path FROM mine CROSS JOIN package_teams g CROSS JOIN packages p
          WHERE g.team_id = mine.id AND p.id = g.package_id AND p.inherits = 0 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND p.held = 1
            AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS through_teams
        UNION
        SELECT * FROM (SELECT p.path FROM repository_accounts c JOIN packages p ON p.repository_id = c.repository_id
-         WHERE c.account_id = $3 AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE c.account_id = $3 AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
            AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS collaborating
        UNION
        SELECT * FROM (SELECT p.path FROM mine CROSS JOIN repository_teams c CROSS JOIN packages p
          WHERE c.team_id = mine.id AND p.repository_id = c.repository_id AND p.inherits = 1 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+           AND p.held = 1
            AND (CAST($4 AS BIGINT) < 0 OR EXISTS (SELECT 1 FROM token_limits t WHERE t.token_id = $4
            AND (t.owner_id = p.owner_id OR t.package_id = p.id)))
          ORDER BY p.path LIMIT $2) AS through_repositories
@@ -124,18 +120,15 @@ statement!(
     PATHS_CHOSEN,
     "SELECT path FROM (
        SELECT * FROM (SELECT p.path FROM packages p
-         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE p.visibility = 2 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
          ORDER BY p.path LIMIT $2) AS open
        UNION
        SELECT * FROM (SELECT p.path FROM token_limits t JOIN packages p ON p.owner_id = t.owner_id
-         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
          ORDER BY p.path LIMIT $2) AS theirs
        UNION
        SELECT * FROM (SELECT p.path FROM token_limits t JOIN packages p ON p.id = t.package_id
-         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.deleted_at IS NULL)
+         WHERE t.token_id = $3 AND p.path > $1 AND p.deleted_at IS NULL AND p.held = 1
          ORDER BY p.path LIMIT $2) AS named
      ) AS visible ORDER BY path LIMIT $2"
 );

@@ -67,7 +67,14 @@ statement!(SET_PART, "UPDATE versions SET part = $2, updated_at = $3 WHERE id = 
 statement!(
     COUNT_VERSIONS,
     "UPDATE packages SET version_count = version_count + $2, part_count = part_count + $3,
-       tagged_count = tagged_count + $4, updated_at = $5 WHERE id = $1"
+       tagged_count = tagged_count + $4, updated_at = $5 WHERE id = $1
+     RETURNING held, version_count + part_count"
+);
+// By itself, and only when it changes: `held` is in four indexes, and an UPDATE that names it writes them all.
+statement!(
+    SET_HELD,
+    "UPDATE packages SET held = CASE WHEN EXISTS (SELECT 1 FROM versions v
+       WHERE v.package_id = packages.id AND v.deleted_at IS NULL) THEN 1 ELSE 0 END WHERE id = $1"
 );
 // The parts below some versions, one level of them. (`+part`: not all parts of the package by their index.)
 statement!(
@@ -250,6 +257,11 @@ impl WriteTx<'_, '_> {
     ) -> Result<(), CatalogError> {
         let Change { versions, parts, tagged } = change;
         let values = [package.0.into(), versions.into(), parts.into(), tagged.into(), now.0.into()];
-        self.execute(&COUNT_VERSIONS, &values).map(drop)
+        let counted = self.row(&COUNT_VERSIONS, &values, |row| Ok((row.int(0)? == 1, row.int(1)?)))?;
+        let (arrived, Some((held, left))) = (versions + parts, counted) else { return Ok(()) };
+        if (arrived > 0 && !held) || (arrived < 0 && left <= 0) {
+            self.execute(&SET_HELD, &values[..1])?;
+        }
+        Ok(())
     }
 }

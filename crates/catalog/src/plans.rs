@@ -182,26 +182,24 @@ const HOT: &[(&Statement, &str)] = &[
         "p: id, o: id, r: id, a: id, m: memberships_1, b: id, c: repository_accounts_1, team_members: \
          team_members_by_account, rows of mine, t: id, rows of mine, c: repository_teams_1, ro: id",
     ),
-    (&packages::PATHS, "p: packages_live_by_path, v: versions_live"),
+    (&packages::PATHS, "p: packages_live_by_path"),
     (
         &namespaces_seen::NAMESPACES_SEEN,
         "m: memberships_by_account, o: id, t: token_limits_by_token, b: id, t: token_limits_by_token, a: id, t: \
          token_limits_by_token",
     ),
-    (&namespaces_seen::PATHS_OWNED, "p: packages_live_by_owner, v: versions_live"),
-    (&namespaces_seen::PATHS_INTERNAL, "p: packages_in_namespace, v: versions_live"),
-    (&namespaces_seen::PATHS_INHERITING, "p: packages_inheriting, v: versions_live"),
-    (&namespaces_seen::PATHS_CHOSEN_IN, "t: token_limits_by_token, p: id, v: versions_live, sort"),
+    (&namespaces_seen::PATHS_OWNED, "p: packages_live_by_owner"),
+    (&namespaces_seen::PATHS_INTERNAL, "p: packages_in_namespace"),
+    (&namespaces_seen::PATHS_INHERITING, "p: packages_inheriting"),
+    (&namespaces_seen::PATHS_CHOSEN_IN, "t: token_limits_by_token, p: id, sort"),
     (
         &packages::PATHS_VISIBLE,
-        "p: packages_live_by_visibility, v: versions_live, rows of open, sort, g: package_grants_by_account, p: id, \
-         t: token_limits_by_token, v: versions_live, sort, rows of granted, sort, team_members: \
-         team_members_by_account, rows of mine, t: id, rows of mine, g: package_teams_by_team, p: id, t: \
-         token_limits_by_token, v: versions_live, sort, rows of through_teams, sort, c: \
-         repository_accounts_by_account, p: packages_by_repository, t: token_limits_by_token, v: \
-         versions_live, sort, rows of collaborating, sort, rows of mine, c: repository_teams_by_team, p: \
-         packages_by_repository, t: token_limits_by_token, v: versions_live, sort, rows of \
-         through_repositories, sort, rows of visible",
+        "p: packages_live_by_visibility, rows of open, sort, g: package_grants_by_account, p: id, t: \
+         token_limits_by_token, sort, rows of granted, sort, team_members: team_members_by_account, rows of mine, t: \
+         id, rows of mine, g: package_teams_by_team, p: id, t: token_limits_by_token, sort, rows of through_teams, \
+         sort, c: repository_accounts_by_account, p: packages_by_repository, t: token_limits_by_token, sort, rows of \
+         collaborating, sort, rows of mine, c: repository_teams_by_team, p: packages_by_repository, t: \
+         token_limits_by_token, sort, rows of through_repositories, sort, rows of visible",
     ),
     (&uploads::UPLOAD, "uploads: uploads_1"),
     (&uploads::RECORD_PART, "uploads: uploads_1"),
@@ -399,6 +397,7 @@ const OTHERS: &[&Statement] = &[
     &packages::REMOVE_GRANT,
     &packages::SET_VISIBILITY,
     &parts::COUNT_VERSIONS,
+    &parts::SET_HELD,
     &parts::SET_PART,
     &settings::PING,
     &settings::PUT_SETTING,

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("schema/0005_rules.sql")),
     (6, include_str!("schema/0006_usage.sql")),
     (7, include_str!("schema/0007_damage.sql")),
+    (8, include_str!("schema/0008_held.sql")),
 ];
 
 statement!(MIGRATIONS_DONE, "SELECT number, checksum FROM migrations ORDER BY number");

@@ -462,7 +462,9 @@ statement!(
          OR p.part_count <> (SELECT COUNT(*) FROM versions v
              WHERE v.package_id = p.id AND v.part = 1 AND v.deleted_at IS NULL)
          OR p.tagged_count <> (SELECT COUNT(DISTINCT t.version_id) FROM tags t
-             WHERE t.package_id = p.id AND t.valid_to IS NULL))
+             WHERE t.package_id = p.id AND t.valid_to IS NULL)
+         OR p.held <> CASE WHEN EXISTS (SELECT 1 FROM versions v
+             WHERE v.package_id = p.id AND v.deleted_at IS NULL) THEN 1 ELSE 0 END)
      ORDER BY p.id LIMIT 1000"
 );
 statement!(
@@ -473,7 +475,9 @@ statement!(
        part_count = (SELECT COUNT(*) FROM versions v
          WHERE v.package_id = packages.id AND v.part = 1 AND v.deleted_at IS NULL),
        tagged_count = (SELECT COUNT(DISTINCT t.version_id) FROM tags t
-         WHERE t.package_id = packages.id AND t.valid_to IS NULL)
+         WHERE t.package_id = packages.id AND t.valid_to IS NULL),
+       held = CASE WHEN EXISTS (SELECT 1 FROM versions v
+         WHERE v.package_id = packages.id AND v.deleted_at IS NULL) THEN 1 ELSE 0 END
      WHERE id = $1 AND deleted_at IS NULL"
 );
 statement!(

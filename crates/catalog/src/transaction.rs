@@ -45,7 +45,18 @@ pub(crate) fn reading<R>(
     connection: &mut Connection,
     body: &mut impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> R,
 ) -> R {
+    connection.remember_beside(false);
     with_brand(|brand| body(&mut ReadTx { brand, source: Source::Database(connection) }))
+}
+
+/// As [`reading`], with what is remembered of the same moment in place of its rows ([`crate::warm::Learning`]).
+pub(crate) fn reading_beside<R>(
+    connection: &mut Connection,
+    body: &mut impl for<'c, 'tx> FnMut(&mut ReadTx<'c, 'tx>) -> R,
+) -> R {
+    connection.remember_beside(true);
+    let answer = with_brand(|brand| body(&mut ReadTx { brand, source: Source::Database(&mut *connection) }));
+    if connection.remembered_stands() { answer } else { reading(connection, body) }
 }
 
 /// As [`reading`], on what is known. `None`: that is not enough, or did not stand to the end, whatever the closure made
@@ -79,8 +90,8 @@ impl ReadTx<'_, '_> {
         }
     }
 
-    /// What is remembered under a key; else what `read` finds in the database, which is remembered then. A transaction that
-    /// writes is told what is remembered too, but what it finds itself is not: it may be rolled back.
+    /// What is remembered under a key; else what `read` finds in the database, which is remembered then, unless the
+    /// transaction writes: that may be rolled back.
     pub(crate) fn recall<T: Thing>(
         &mut self,
         asked: T::Asked<'_>,

@@ -24,7 +24,7 @@ pub(crate) mod stamps;
 mod things;
 pub(crate) mod watch;
 
-pub(crate) use things::{BlobKey, CallerKey, FactsAsked, ManifestAsked, Thing};
+pub(crate) use things::{BlobKey, CallerKey, FactsAsked, ManifestAsked, PlaceAsked, Thing};
 
 use crate::CatalogError;
 use crate::glance::Fetched;
@@ -105,6 +105,7 @@ pub(crate) struct Warm {
     pub(crate) manifests: Memory<crate::manifests::ManifestRow>,
     pub(crate) blobs: Memory<crate::blobs::ReadableBlob>,
     pub(crate) owners: Memory<crate::storage::OwnerLimits>,
+    pub(crate) places: Memory<crate::facts::Place>,
     payloads: Cache<Digest, bytes::Bytes, Length, RandomState>,
 }
 
@@ -119,7 +120,8 @@ impl Warm {
             facts: Memory::new(rows / 4),
             manifests: Memory::new(rows / 2),
             blobs: Memory::new(rows / 8),
-            owners: Memory::new(rows / 16),
+            owners: Memory::new(rows / 32),
+            places: Memory::new(rows / 32),
             payloads: cache(payloads, Length),
         }
     }
@@ -155,13 +157,74 @@ impl Warm {
     }
 }
 
+/// What a transaction used of what is remembered.
+struct Uses {
+    /// As of when, and what ends it; the first so many.
+    used: [(u64, [Shard; 3]); USES_MAX],
+    count: usize,
+}
+
+impl Uses {
+    const NONE: Uses = Uses { used: [(0, [Shard::FIRST; 3]); USES_MAX], count: 0 };
+
+    /// Notes one; `false`: there is no room for more.
+    fn note<T>(&mut self, entry: &Entry<T>) -> bool {
+        let Some(used) = self.used.get_mut(self.count) else { return false };
+        *used = (entry.as_of, entry.shards);
+        self.count += 1;
+        true
+    }
+
+    /// Whether all of them hold now.
+    fn stand(&self, stamps: &Stamps) -> bool {
+        self.used[..self.count].iter().all(|(as_of, shards)| hold(stamps, *as_of, shards))
+    }
+}
+
+/// Whether none of these was changed since a time.
+fn hold(stamps: &Stamps, as_of: u64, shards: &[Shard; 3]) -> bool {
+    shards.iter().all(|shard| stamps.unchanged(*shard, as_of))
+}
+
 /// What a connection that reads remembers things in, as of a time before its snapshot.
+///
+/// A transaction there may read callers, facts and places from memory *beside* the database. What is remembered is from
+/// before the snapshot and holds when the transaction is over, so it is what the snapshot has, whenever between the two that
+/// began. Otherwise the closure runs again, on the database alone.
 pub(crate) struct Learning {
-    pub(crate) warm: Arc<Warm>,
-    pub(crate) as_of: u64,
+    warm: Arc<Warm>,
+    as_of: u64,
+    uses: Uses,
+    /// Whether anything is taken from memory.
+    pub(crate) beside: bool,
 }
 
 impl Learning {
+    pub(crate) fn on(warm: &Arc<Warm>) -> Learning {
+        Learning { warm: Arc::clone(warm), as_of: 0, uses: Uses::NONE, beside: false }
+    }
+
+    /// A snapshot begins soon.
+    pub(crate) fn note_time(&mut self) {
+        (self.as_of, self.uses.count) = (self.warm.stamps().now(), 0);
+    }
+
+    /// What is remembered under a key, if it was so at the snapshot.
+    pub(crate) fn recall<T: Thing>(&mut self, asked: T::Asked<'_>) -> Option<Arc<T>> {
+        if !self.beside {
+            return None;
+        }
+        let entry = T::memory(&self.warm).0.get(&asked)?;
+        // What others learned since may be newer than the snapshot.
+        let usable = entry.as_of <= self.as_of && hold(self.warm.stamps(), entry.as_of, &entry.shards);
+        (usable && self.uses.note(&entry)).then(|| Arc::clone(&entry.value))
+    }
+
+    /// Whether what was taken from memory holds now.
+    pub(crate) fn stands(&self) -> bool {
+        self.uses.stand(self.warm.stamps())
+    }
+
     pub(crate) fn learn<T: Thing>(&self, asked: T::Asked<'_>, value: &Arc<T>) {
         self.warm.keep(self.as_of, T::key(asked), value);
     }
@@ -171,16 +234,14 @@ impl Learning {
 pub(crate) struct Known<'c> {
     warm: &'c Warm,
     fetched: Option<&'c Fetched>,
-    /// What was used, as of when; the first so many.
-    used: [(u64, [Shard; 3]); USES_MAX],
-    uses: usize,
+    uses: Uses,
     /// Something was asked that is not known.
     lacking: bool,
 }
 
 impl<'c> Known<'c> {
     pub(crate) fn of(warm: &'c Warm, fetched: Option<&'c Fetched>) -> Self {
-        Known { warm, fetched, used: [(0, [Shard::FIRST; 3]); USES_MAX], uses: 0, lacking: false }
+        Known { warm, fetched, uses: Uses::NONE, lacking: false }
     }
 
     pub(crate) fn lacks(&mut self) -> CatalogError {
@@ -190,10 +251,7 @@ impl<'c> Known<'c> {
 
     /// Whether all was there, and holds now.
     pub(crate) fn stands(&self) -> bool {
-        let stamps = &self.warm.stamps;
-        let unchanged =
-            |(as_of, shards): &(u64, [Shard; 3])| shards.iter().all(|shard| stamps.unchanged(*shard, *as_of));
-        !self.lacking && self.used[..self.uses].iter().all(unchanged)
+        !self.lacking && self.uses.stand(&self.warm.stamps)
     }
 
     pub(crate) fn recall<T: Thing>(&mut self, asked: T::Asked<'_>) -> Result<Option<Arc<T>>, CatalogError> {
@@ -202,9 +260,9 @@ impl<'c> Known<'c> {
         }
         let Some(entry) = T::memory(self.warm).0.get(&asked) else { return Err(self.lacks()) };
         // What uses more than there is room to remember is for the database.
-        let Some(used) = self.used.get_mut(self.uses) else { return Err(self.lacks()) };
-        *used = (entry.as_of, entry.shards);
-        self.uses += 1;
+        if !self.uses.note(&entry) {
+            return Err(self.lacks());
+        }
         Ok(Some(Arc::clone(&entry.value)))
     }
 

@@ -41,6 +41,11 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// Between two rounds of writing how often manifests were fetched.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// After a round that took long (many different packages, whose rows are far apart) so many times as long: what comes
+/// meanwhile is written with it, rows that are neighbours at once, and pushes wait for less.
+const COUNT_PAUSE: u32 = 10;
+/// At most, so that who lists a package sees its pulls soon.
+const COUNT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Between two looks for retention policies whose time has come: one read of an index.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
@@ -211,10 +216,17 @@ async fn close(stop: &Stop, drain_time: Duration, mut signals: signals::Signals)
 }
 
 async fn count(service: Service, mut running: Running) {
+    let mut due = tokio::time::Instant::now();
     loop {
         tokio::select! {
             () = running.left(Phase::Running) => return,
-            () = tokio::time::sleep(COUNT_INTERVAL) => store_counts(&service).await,
+            () = tokio::time::sleep(COUNT_INTERVAL) => {}
+        }
+        let begun = tokio::time::Instant::now();
+        if begun >= due || service.many_downloads_wait() {
+            store_counts(&service).await;
+            let pause = (begun.elapsed() * COUNT_PAUSE).min(COUNT_PAUSE_MAX);
+            due = begun + begun.elapsed() + pause;
         }
     }
 }

@@ -22,6 +22,11 @@ impl Downloads {
 }
 
 impl Service {
+    /// Whether so many different manifests were pulled since the last round that the next one should not wait.
+    pub fn many_downloads_wait(&self) -> bool {
+        self.downloads.is_half_full()
+    }
+
     /// Writes which manifests were pulled since the last round.
     pub async fn store_downloads(&self) -> Result<(), Fault> {
         let now = self.clock.now();

@@ -53,7 +53,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         self.catalog
-            .read(move |tx| {
+            .read_beside(move |tx| {
                 let may = may_pull::<ListError>(tx, &presented, &name, follow, now)?;
                 let names = tx.tags(&may, &after, limit.saturating_add(1))?;
                 if names.is_empty() && !tx.has_versions(&may)? {
@@ -69,7 +69,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let now = self.clock.now();
         self.catalog
-            .read(move |tx| {
+            .read_beside(move |tx| {
                 let caller = caller::<ListError>(tx, &presented, now)?;
                 let may: packhouse_access::Granted<'_, List> = decide_list(&caller)?;
                 Ok(Page::cut(tx.paths_visible(&may, &after, limit.saturating_add(1))?, limit))
@@ -90,7 +90,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let (name, now, follow) = (name.clone(), self.clock.now(), self.settings.redirect_renamed);
         self.catalog
-            .read(move |tx| {
+            .read_beside(move |tx| {
                 let caller = caller::<ListError>(tx, &presented, now)?;
                 let facts = read_facts(tx, &caller, name.as_str(), follow)?;
                 let may = match decide::<Pull>(&facts) {

@@ -140,7 +140,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let now = self.clock.now();
         self.catalog
-            .read(move |tx| {
+            .read_beside(move |tx| {
                 let caller = caller::<ManageError>(tx, &presented, now)?;
                 body(tx, &caller)
             })

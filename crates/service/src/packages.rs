@@ -265,7 +265,7 @@ impl Service {
         let presented = self.presented(shown)?;
         let now = self.clock.now();
         self.catalog
-            .read(move |tx| {
+            .read_beside(move |tx| {
                 let caller = caller::<PackageError>(tx, &presented, now)?;
                 body(tx, &caller, now)
             })

@@ -36,6 +36,11 @@ impl<K: Clone + Eq + Hash + Ord> Tally<K> {
         }
     }
 
+    /// Whether half of the room is taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() >= COUNTED_MAX / 2
+    }
+
     /// What was counted of something since the last round.
     pub(crate) fn counted(&self, what: &K) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied().unwrap_or(0)
@@ -109,6 +114,7 @@ mod tests {
     fn what_is_counted_at_once_is_bounded() {
         let tally = Tally::default();
         for what in 0..COUNTED_MAX + 10 {
+            assert_eq!(tally.is_half_full(), what >= COUNTED_MAX / 2);
             tally.add(what, 1);
         }
         tally.add(0, u64::MAX);

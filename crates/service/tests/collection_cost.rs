@@ -148,10 +148,10 @@ impl Rows {
         let (package, version) = ("1000000 + ((n - 1) / 5 + 1) % 2", "1000000 + (n - 1) / 5 + 1");
         let empty = if matches!(self, Rows::Sqlite(_)) { "x'7b7d'" } else { "'{}'::bytea" };
         let script = format!(
-            "INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, version_count)
-               SELECT 1000000, 'mona/other', id, 1, 0, 1, 1, {half} FROM accounts WHERE name = 'mona';
-             INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, version_count)
-               SELECT 1000001, 'mona/app', id, 1, 0, 1, 1, {half} FROM accounts WHERE name = 'mona';
+            "INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, held, version_count)
+               SELECT 1000000, 'mona/other', id, 1, 0, 1, 1, 1, {half} FROM accounts WHERE name = 'mona';
+             INSERT INTO packages (id, path, owner_id, type, visibility, created_at, updated_at, held, version_count)
+               SELECT 1000001, 'mona/app', id, 1, 0, 1, 1, 1, {half} FROM accounts WHERE name = 'mona';
              INSERT INTO manifests (id, digest, media_type, kind, size, payload)
                SELECT 1000000 + n, {manifest}, 'application/vnd.oci.image.manifest.v1+json', 1, 2, {empty}
                FROM {of_versions};

@@ -91,6 +91,8 @@ fn each_change_of_a_watched_column_is_seen() {
             assert!(ends(&text, about(table, column)), "{text}");
         }
     }
+    // An old path leads to a package again when that is restored.
+    assert!(ends("UPDATE packages SET deleted_at = 1", About::Path("acme/old")));
     // What comes where nothing was remembered to be, and what goes.
     for table in WATCHED.iter().map(|watched| watched.table) {
         let last = matches!(table, "manifests" | "blobs");

@@ -3,7 +3,7 @@
 use super::stamps::{About, Shard, Stamps};
 use super::{Memory, Warm};
 use crate::blobs::ReadableBlob;
-use crate::facts::{CallerRow, FactsRow};
+use crate::facts::{CallerRow, FactsRow, Place};
 use crate::glance::Fetched;
 use crate::manifests::ManifestRow;
 use crate::storage::OwnerLimits;
@@ -64,6 +64,28 @@ impl Equivalent<FactsKey> for FactsAsked<'_> {
     fn equivalent(&self, key: &FactsKey) -> bool {
         let FactsKey { account, path, follow } = key;
         *self == FactsAsked { account: *account, path, follow: *follow }
+    }
+}
+
+/// A namespace, as somebody stands to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlaceKey {
+    /// The account; -1 for nobody.
+    pub(crate) account: i64,
+    pub(crate) namespace: Box<str>,
+}
+
+/// A [`PlaceKey`] that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlaceAsked<'k> {
+    pub(crate) account: i64,
+    pub(crate) namespace: &'k str,
+}
+
+impl Equivalent<PlaceKey> for PlaceAsked<'_> {
+    fn equivalent(&self, key: &PlaceKey) -> bool {
+        let PlaceKey { account, namespace } = key;
+        *self == PlaceAsked { account: *account, namespace }
     }
 }
 
@@ -132,6 +154,28 @@ impl Thing for FactsRow {
     }
     fn fetched(fetched: &Fetched, asked: FactsAsked<'_>) -> Option<Option<Arc<Self>>> {
         fetched.facts(asked)
+    }
+}
+
+impl Thing for Place {
+    type Key = PlaceKey;
+    type Asked<'k> = PlaceAsked<'k>;
+
+    fn key(asked: PlaceAsked<'_>) -> PlaceKey {
+        PlaceKey { account: asked.account, namespace: asked.namespace.into() }
+    }
+    fn shards(stamps: &Stamps, _key: &PlaceKey, _value: &Self) -> [Shard; 3] {
+        [stamps.shard(About::Places); 3]
+    }
+    fn bytes(&self, key: &PlaceKey) -> u64 {
+        (size_of::<Self>() + key.namespace.len()) as u64
+    }
+    fn memory(warm: &Warm) -> &Memory<Self> {
+        &warm.places
+    }
+    /// It comes as a part of the facts.
+    fn fetched(_fetched: &Fetched, _asked: PlaceAsked<'_>) -> Option<Option<Arc<Self>>> {
+        None
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Watched {
     about: &'static str,
     /// Only rows for which this is true.
     only: Option<&'static str>,
+    /// The rows that `about` is over beside `$`.
+    from: &'static str,
 }
 
 const fn watched(
@@ -34,7 +36,7 @@ const fn watched(
     insert: bool,
     about: &'static str,
 ) -> Watched {
-    Watched { table, columns, insert, about, only: None }
+    Watched { table, columns, insert, about, only: None, from: "" }
 }
 
 /// Numbers (`id`) never change, and rows that others refer to go after those.
@@ -89,6 +91,11 @@ pub(super) const WATCHED: &[Watched] = &[
         true,
         "5, $.path",
     ),
+    // Whoever asked by an old path for a package that was deleted was told that there is none.
+    Watched {
+        from: "FROM redirects r WHERE r.package_id = $.id",
+        ..watched("packages", &["deleted_at"], false, "5, r.path")
+    },
     watched("redirects", &["path", "package_id"], true, "5, $.path"),
     watched(
         "package_grants",
@@ -174,18 +181,20 @@ impl Watch {
 
 fn triggers() -> String {
     let mut text = "PRAGMA temp_store = MEMORY;\n".to_owned();
-    for Watched { table, columns, insert, about, only } in WATCHED {
+    for Watched { table, columns, insert, about, only, from } in WATCHED {
         let trigger = |event: &str, rows: &[&str]| {
-            let changed: Vec<String> =
-                rows.iter().map(|row| format!("packhouse_changed({})", about.replace('$', row))).collect();
+            let changed: Vec<String> = rows
+                .iter()
+                .map(|row| format!("SELECT packhouse_changed({about}) {from};").replace('$', row))
+                .collect();
             let when: Vec<String> =
                 only.iter().flat_map(|only| rows.iter().map(|row| only.replace('$', row))).collect();
             let when = if when.is_empty() { String::new() } else { format!("WHEN {}", when.join(" OR ")) };
             let name = event.split(' ').next().unwrap_or_default();
             format!(
-                "CREATE TEMP TRIGGER warm_{table}_{}_{name} AFTER {event} ON main.{table} {when} BEGIN SELECT {}; END;\n",
+                "CREATE TEMP TRIGGER warm_{table}_{}_{name} AFTER {event} ON main.{table} {when} BEGIN {} END;\n",
                 columns.first().unwrap_or(&"all"),
-                changed.join(", ")
+                changed.join(" ")
             )
         };
         text += &trigger(&format!("UPDATE OF {}", columns.join(", ")), &["OLD", "NEW"]);

@@ -1,10 +1,12 @@
 //! Facts: what a decision is made from, as the rows say it now.
 
 use crate::database::Database;
-use crate::house::{Actor, House, caller, on_every_database};
+use crate::house::{Actor, Fault, House, caller, on_every_database};
 use packhouse_access::{Because, Delete, Pull, Push, Refusal, Role, Visibility, decide, decide_create};
 use packhouse_catalog::Presented;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
 on_every_database!(
     an_owner_a_member_and_a_stranger_stand_differently,
@@ -195,5 +197,96 @@ fn the_same_statements_run_for_private_and_absent() {
         assert_eq!(stranger, work(&eve.shows, "nobody/absent"));
         let anonymous = Presented::Anonymous { bound: None };
         assert_eq!(work(&anonymous, "mona/secret"), work(&anonymous, "nobody/absent"));
+    }
+}
+
+/// Reads whether somebody may pull `path`; in the middle of it, after `first` was looked up, the rest of the world goes on.
+/// Returns the answer and how often the closure ran.
+fn while_reading(
+    house: &House,
+    by: &Actor,
+    [first, path]: [&'static str; 2],
+    meanwhile: impl FnOnce(),
+) -> (bool, u32) {
+    let (reached, reaches) = mpsc::channel();
+    let (go, goes) = mpsc::channel::<()>();
+    let (shows, runs) = (by.shows.clone(), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&runs);
+    let answer = thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            house.wait(house.catalog.read_beside(move |tx| {
+                let caller = caller(tx, &shows)?;
+                let _ = tx.facts(&caller, first)?;
+                if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                    reached.send(()).unwrap();
+                    goes.recv().unwrap();
+                }
+                Ok::<_, Fault>(decide::<Pull>(&tx.facts(&caller, path)?).is_ok())
+            }))
+        });
+        reaches.recv().unwrap();
+        meanwhile();
+        go.send(()).unwrap();
+        reading.join().unwrap().unwrap()
+    });
+    (answer, runs.load(Ordering::SeqCst))
+}
+
+/// What was taken from memory may be of another moment than what is read afterwards: then all is read again.
+#[test]
+fn a_read_that_used_what_was_changed_meanwhile_begins_again() {
+    let house = House::on_sqlite();
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    house.package(&mona, "mona/app");
+    assert_eq!(decided(&house, &hubot.shows, "mona/app"), NOT_FOUND);
+    let grant = || house.grant("mona/app", &hubot, Role::Read);
+    assert_eq!(while_reading(&house, &hubot, ["mona/app", "mona/app"], grant), (true, 2));
+    // What it did not use ends nothing.
+    house.package(&mona, "mona/other");
+    let grant = || house.grant("mona/other", &hubot, Role::Read);
+    assert_eq!(while_reading(&house, &hubot, ["mona/app", "mona/app"], grant), (true, 1));
+}
+
+/// What others learned after the snapshot was taken is not taken from memory.
+#[test]
+fn a_read_sees_nothing_newer_than_its_snapshot() {
+    let house = House::on_sqlite();
+    let (mona, hubot) = (house.user("mona"), house.user("hubot"));
+    house.package(&mona, "mona/app");
+    assert_eq!(decided(&house, &hubot.shows, "mona/app"), NOT_FOUND);
+    let grant_and_learn = || {
+        house.grant("mona/app", &hubot, Role::Read);
+        assert_ne!(decided(&house, &hubot.shows, "mona/app"), NOT_FOUND);
+    };
+    // The first path is not remembered, so looking it up takes the snapshot.
+    assert_eq!(while_reading(&house, &hubot, ["mona/none", "mona/app"], grant_and_learn), (false, 1));
+    assert_ne!(decided(&house, &hubot.shows, "mona/app"), NOT_FOUND);
+}
+
+/// Who asks and how they stand to a namespace is asked once, whether there is a package or not.
+#[test]
+fn a_read_asks_the_database_for_what_is_not_remembered() {
+    let heard: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+    let listener = heard.clone();
+    let house = House::open(Database::sqlite(), move |options| {
+        options.observer = Some(Arc::new(move |work| listener.lock().unwrap().push(work.statement)));
+    });
+    let (mona, eve) = (house.user("mona"), house.user("eve"));
+    house.package(&mona, "mona/secret");
+    let asked = |path: &'static str| {
+        let shows = eve.shows.clone();
+        heard.lock().unwrap().clear();
+        let found = house.wait(house.catalog.read_beside(move |tx| {
+            let caller = caller(tx, &shows)?;
+            Ok::<_, Fault>(decide::<Pull>(&tx.facts(&caller, path)?).is_ok())
+        }));
+        assert!(!found.unwrap(), "{path}");
+        heard.lock().unwrap().clone()
+    };
+    assert_eq!(asked("mona/none"), ["CALLER_BY_HASH", "PACKAGE", "NAMESPACE", "ROLES"]);
+    assert_eq!(asked("nobody/none"), ["PACKAGE", "NAMESPACE", "ROLES"]);
+    for path in ["mona/secret", "mona/absent", "nobody/absent"] {
+        assert_eq!(asked(path), ["PACKAGE", "ROLES"], "{path}");
+        assert_eq!(asked(path), [] as [&str; 0], "{path}");
     }
 }

@@ -7,7 +7,7 @@ use packhouse_access::{
     AccountId, Delete, Pull, Restore, Role, Scopes, See, Visibility, decide, decide_create, decide_list_in,
     decide_move, decide_package_leave,
 };
-use packhouse_catalog::{CatalogError, Micros, PackageRecord, Presented, TokenKind, Window};
+use packhouse_catalog::{CatalogError, Micros, PackageRecord, Presented, ReadTx, TokenKind, Window};
 
 on_every_database!(
     a_list_shows_whom_the_decision_lets_see,
@@ -289,11 +289,14 @@ fn relocate(house: &House, by: &Actor, from: &'static str, to: &'static str) -> 
 /// Whether a pull by this path is let through, and to which package's namespace it leads.
 fn followed(house: &House, by: &Actor, path: &'static str) -> Option<i64> {
     let shows = by.shows.clone();
-    let found = house.read(move |tx| {
+    let find = move |tx: &mut ReadTx<'_, '_>| {
         let caller = caller(tx, &shows)?;
-        Ok(decide::<Pull>(&tx.facts_followed(&caller, path)?).ok().map(|may| may.package().0))
-    });
-    found.unwrap()
+        Ok::<_, Fault>(decide::<Pull>(&tx.facts_followed(&caller, path)?).ok().map(|may| may.package().0))
+    };
+    let found = house.read(find.clone()).unwrap();
+    // What was remembered the last time says the same.
+    assert_eq!(house.wait(house.catalog.read_beside(find)).unwrap(), found, "{path}");
+    found
 }
 
 fn a_moved_package_is_found_by_its_old_path(house: &House) {

@@ -56,7 +56,9 @@ pub(crate) fn drift(house: &House) -> Vec<String> {
            OR p.part_count <> (SELECT count(*) FROM versions v
              WHERE v.package_id = p.id AND v.deleted_at IS NULL AND v.part = 1)
            OR p.tagged_count <> (SELECT count(*) FROM versions v
-             WHERE v.package_id = p.id AND v.deleted_at IS NULL AND {tagged})"
+             WHERE v.package_id = p.id AND v.deleted_at IS NULL AND {tagged})
+           OR p.held <> (SELECT count(*) FROM (SELECT 1 FROM versions v
+             WHERE v.package_id = p.id AND v.deleted_at IS NULL LIMIT 1) AS one)"
     )));
     wrong.extend(house.rows(
         "SELECT 'account', a.name, a.package_count, a.public_package_count FROM accounts a WHERE

@@ -80,6 +80,10 @@ async fn every_door(town: Town, forgetful: bool) {
     let manifest = image().layer("s3cr3t").manifest();
     let mut compared = 0;
     for (who, caller) in outsiders(house).await {
+        // Who asks, and what they are to a namespace, is remembered whatever they asked for there.
+        for elsewhere in ["acme/elsewhere", "nope/elsewhere"] {
+            caller.get(&format!("/v2/{elsewhere}/tags/list")).await;
+        }
         for route in ROUTES.iter().filter(|route| has_package(route)) {
             for way in ways(route.endpoint) {
                 let target = |package| Target {

@@ -143,6 +143,9 @@ async fn a_pull_costs_the_same_whatever_waits_to_be_collected() {
         // Statements and rows; SQLite's instructions differ by the depth of its trees.
         house.work().into_iter().map(|work| (work.statement, work.rows)).collect::<Vec<_>>()
     };
+    // Who asks and what they may is remembered from then on; a push ends what is remembered of the package's contents.
+    pull().await;
+    mona.push(APP, "other", &manifest).await;
     let before = pull().await;
     for number in 0..50 {
         let garbage = image().config(format!("c{number}")).layer(format!("l{number}")).manifest();

@@ -260,7 +260,7 @@ fn a_tag_of_a_deleted_version(gate: &Gate) {
 
 fn wrong_counters(gate: &Gate) {
     gate.house.run(
-        "UPDATE packages SET version_count = version_count + 7, tagged_count = 0;
+        "UPDATE packages SET version_count = version_count + 7, tagged_count = 0, held = 1 - held;
          UPDATE accounts SET package_count = 5, public_repository_count = 3 WHERE name = 'mona'",
     );
     gate.finds(&["account-counters", "package-counters"], "mona").repairs();

@@ -237,6 +237,7 @@ fn a_list_shows_what_can_be_pulled(house: &House) {
     house.database.run(&format!(
         "INSERT INTO manifests (id, digest, media_type, kind, size, payload) VALUES (1, {0}, 'x', 1, 0, {0});
          INSERT INTO versions (package_id, manifest_id, digest, created_at) SELECT id, 1, {0}, 1 FROM packages;
+         UPDATE packages SET held = 1;
          INSERT INTO redirects (path, package_id, created_at) SELECT path || '-before', id, 1 FROM packages",
         if world.postgres { "'\\x00'" } else { "X'00'" }
     ));
