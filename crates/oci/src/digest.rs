@@ -177,20 +177,31 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (name, encoded) = text.split_once(':').ok_or(DigestError::Form)?;
+        let algorithm = name.parse::<Algorithm>();
+        let hex = encoded.as_bytes();
+        if let Ok(algorithm) = algorithm
+            && hex.len() == 2 * algorithm.hash_bytes()
+        {
+            let mut bytes = [0; 64];
+            let mut all = 0;
+            for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+                let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
+                all |= high | low;
+                *byte = high << 4 | low;
+            }
+            if all <= 0xf {
+                return Ok(Self { algorithm, bytes });
+            }
+        }
         // A foreign algorithm is only named as such if all of it is a digest by the grammar.
         if !encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b'_' | b'-')) {
             return Err(DigestError::Form);
         }
-        let algorithm: Algorithm = name.parse()?;
-        let hex = encoded.as_bytes();
+        let algorithm = algorithm?;
         if hex.len() != 2 * algorithm.hash_bytes() {
             return Err(DigestError::Length { algorithm, found: hex.len() });
         }
-        let mut bytes = [0; 64];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = hex_value(pair[0])? << 4 | hex_value(pair[1])?;
-        }
-        Ok(Self { algorithm, bytes })
+        Err(DigestError::Hex)
     }
 }
 
@@ -252,13 +263,17 @@ static HEX: [&str; 256] = {
     texts
 };
 
-fn hex_value(digit: u8) -> Result<u8, DigestError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(DigestError::Hex),
+/// The value of each lower-case hex digit; 0xff for all other bytes.
+static HEX_VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let digits = b"0123456789abcdef";
+    let mut value = 0;
+    while value < 16 {
+        values[digits[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    values
+};
 
 #[cfg(test)]
 mod tests {

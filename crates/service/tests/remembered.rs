@@ -530,8 +530,8 @@ fn what_was_changed_is_seen(house: &House) {
         let before: Vec<Shown> = looked_up().collect();
         assert!(before.iter().all(|shown| matches!(shown, Shown::Signed(_))), "{before:?}");
         (change.close)(house, &path, &who, id);
-        for node in 0..house.nodes.len() {
-            for by in [&shows, &bearer, &before[node], &looked_up().nth(node).unwrap()] {
+        for (node, (before, after)) in before.iter().zip(looked_up()).enumerate() {
+            for by in [&shows, &bearer, before, &after] {
                 let now = house.pull(node, by, &path, manifest, layer);
                 assert_eq!(now, (change.then)(manifest, layer), "{} (node {node})", change.what);
             }
