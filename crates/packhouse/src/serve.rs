@@ -41,7 +41,7 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// Between two rounds of writing how often manifests were fetched.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// After a round that took long (many different packages, whose rows are far apart) so many times as long: what comes
+/// After a round of downloads that took long (many different packages, whose rows are far apart) so many times as long: what comes
 /// meanwhile is written with it, rows that are neighbours at once, and pushes wait for less.
 const COUNT_PAUSE: u32 = 10;
 /// At most, so that who lists a package sees its pulls soon.
@@ -100,7 +100,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     health.drain();
     close(&stop, config.drain_time, signals).await;
     // What the last requests pulled; nobody adds to it any more.
-    store_counts(&counted).await;
+    stored(counted.store_transfers().await, "transfers");
+    stored(counted.store_downloads().await, "downloads");
     if let Err(error) = counted.store_uses().await {
         warn!(error = format!("{:#}", anyhow::Error::new(error)), "the last uses of tokens were not stored");
     }
@@ -222,9 +223,11 @@ async fn count(service: Service, mut running: Running) {
             () = running.left(Phase::Running) => return,
             () = tokio::time::sleep(COUNT_INTERVAL) => {}
         }
+        // Each time: a crash costs a second of what a plan counts.
+        stored(service.store_transfers().await, "transfers");
         let begun = tokio::time::Instant::now();
         if begun >= due || service.many_downloads_wait() {
-            store_counts(&service).await;
+            stored(service.store_downloads().await, "downloads");
             let pause = (begun.elapsed() * COUNT_PAUSE).min(COUNT_PAUSE_MAX);
             due = begun + begun.elapsed() + pause;
         }
@@ -280,12 +283,11 @@ async fn snapshot(service: Service, wanted: Option<(Duration, u32)>, mut running
     }
 }
 
-async fn store_counts(service: &Service) {
-    for stored in [service.store_downloads().await, service.store_transfers().await] {
-        if let Err(error) = stored {
-            let error = anyhow::Error::new(error);
-            warn!(error = format!("{error:#}"), "counting downloads failed; the next round tries again");
-        }
+/// Says when a round of counting failed.
+fn stored(round: Result<(), packhouse_service::Fault>, what: &str) {
+    if let Err(error) = round {
+        let error = anyhow::Error::new(error);
+        warn!(error = format!("{error:#}"), "counting {what} failed; the next round tries again");
     }
 }
 
